@@ -1,0 +1,144 @@
+/**
+ * What one daemon was told to do: the document (config/) compiled for one node. The engine never sees the document, the
+ * document never sees these; `config/compile.ts` is the only bridge. Times in seconds, addresses canonical text.
+ */
+import type { Family, Ip } from "./ip.ts";
+import type { Prefix } from "./prefix.ts";
+
+export interface NodeSettings {
+  readonly cluster: string;
+  readonly node: string;
+  readonly roles: readonly ("node" | "reflector")[];
+  readonly asn: number;
+  /** BGP Identifier, dotted quad. */
+  readonly routerId: Ip;
+  /** Cluster id (RFC 4456 §7), dotted quad; router id by default. */
+  readonly clusterId: Ip;
+  readonly address: Ip;
+  readonly address6: Ip | undefined;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Where this node accepts BGP connections; undefined: it only dials. */
+  readonly listen: ListenSettings | undefined;
+  readonly store: StoreSettings;
+  readonly pools: readonly PoolSettings[];
+  readonly peers: readonly PeerSettings[];
+  readonly ranges: readonly RangeSettings[];
+  /** Named policies used by this node's peers. */
+  readonly policies: Readonly<Record<string, PolicySettings>>;
+  readonly kernel: KernelSettings;
+  readonly lease: LeaseSettings;
+  /** Every declared node by name: for checks, `status --cluster` and the mesh. */
+  readonly nodes: Readonly<Record<string, { readonly address: Ip; readonly address6: Ip | undefined; readonly roles: readonly string[] }>>;
+}
+
+export interface ListenSettings {
+  /** Addresses to bind; empty means every address of both families. */
+  readonly addresses: readonly Ip[];
+  readonly port: number;
+}
+
+export type StoreSettings =
+  | { readonly kind: "none" }
+  | { readonly kind: "embedded" }
+  | {
+      readonly kind: "etcd";
+      readonly endpoints: readonly string[];
+      /** Key prefix without trailing slash. */
+      readonly prefix: string;
+      readonly ca: string | undefined;
+      readonly cert: string | undefined;
+      readonly key: string | undefined;
+      readonly username: string | undefined;
+      readonly password: Secret | undefined;
+    };
+
+/** Secrets are named, never held: read at the moment of use (product §6.9). */
+export type Secret = { readonly file: string } | { readonly credential: string };
+
+export interface PoolSettings {
+  readonly name: string;
+  readonly cidr: Prefix;
+  readonly family: Family;
+  /** Prefix length of one node's CIDR. */
+  readonly nodePrefix: number;
+  readonly backend: "bgp" | "vxlan" | "host-gw";
+  /** vxlan only. */
+  readonly vni: number | undefined;
+  readonly port: number;
+  readonly crossSubnet: boolean;
+  readonly mtu: number | undefined;
+  readonly masquerade: boolean;
+  readonly state: "active" | "draining";
+  /** Node name → CIDR that is kept for it. */
+  readonly reservations: Readonly<Record<string, Prefix>>;
+}
+
+/** Reflection role of a neighbour as this speaker sees it (RFC 4456 §4). */
+export type PeerRole = "client" | "non-client" | "external";
+
+export interface SessionSettings {
+  readonly remoteAs: number;
+  readonly role: PeerRole;
+  readonly holdSeconds: number;
+  readonly connectRetrySeconds: number;
+  readonly families: readonly FamilyName[];
+  readonly passive: boolean;
+  readonly gracefulRestart: { readonly restartSeconds: number; readonly staleSeconds: number } | undefined;
+  readonly md5: Secret | undefined;
+  /** Hops: 1 = directly connected eBGP (TTL 1), more = multihop; undefined for iBGP (TTL 255 is sent, nothing checked). */
+  readonly multihop: number | undefined;
+  /** GTSM (RFC 5082): accept only TTL >= 256 - hops. */
+  readonly ttlSecurityHops: number | undefined;
+  readonly nextHopSelf: boolean;
+  /** Ordered policy names; first match over all rules; empty with role external means reject all (RFC 8212). */
+  readonly import: readonly string[];
+  readonly export: readonly string[];
+  readonly maxPrefixes: number | undefined;
+}
+
+export type FamilyName = "ipv4" | "ipv6";
+
+export interface PeerSettings extends SessionSettings {
+  readonly name: string;
+  readonly address: Ip;
+  readonly port: number;
+  /** Address our side of the connection is bound to. */
+  readonly source: Ip | undefined;
+}
+
+/** Dynamic neighbours: anyone out of `range` (longest range wins; configured peers win over ranges). Always passive. */
+export interface RangeSettings extends SessionSettings {
+  readonly name: string;
+  readonly range: Prefix;
+  readonly limit: number;
+}
+
+export interface PolicySettings {
+  readonly name: string;
+  readonly rules: readonly PolicyRule[];
+  readonly otherwise: "accept" | "reject";
+}
+export interface PolicyRule {
+  /** All given conditions must hold. Prefix matches: `le`/`ge` as usual; `pods` = any CIDR of a routed pool or within one. */
+  readonly when: {
+    readonly prefixes?: readonly { readonly prefix: Prefix; readonly ge: number; readonly le: number }[];
+    readonly source?: "local" | "internal" | "external";
+  };
+  readonly then: "accept" | "reject";
+  readonly set: { readonly localPref?: number; readonly med?: number; readonly communities?: readonly number[]; readonly prepend?: number };
+}
+
+export interface KernelSettings {
+  /** False for a pure reflector: leases and programs nothing. */
+  readonly enabled: boolean;
+  /** rtm_protocol of every route of ours; 117 by default. */
+  readonly routeProtocol: number;
+  readonly metric: number;
+}
+
+export interface LeaseSettings {
+  /** etcd TTL of a claim. */
+  readonly holdSeconds: number;
+  /** etcd TTL of presence. */
+  readonly livenessSeconds: number;
+}

@@ -1,0 +1,158 @@
+/**
+ * Everything a door may ask the daemon, typed. The doors translate (HTTP, argv, JSON); they decide nothing. Each query is one
+ * GET of the control socket with the JSON below as its answer: these shapes are documented and stable (`podway … --json`).
+ */
+import type { CallerFault, Outcome } from "#base/fault.ts";
+
+export interface Control {
+  status(): StatusView;
+  /** Every node the store knows of (product §3 `--cluster`). */
+  cluster(): ClusterView;
+  peers(): readonly PeerView[];
+  /** Best routes, or with `peer` what was received from or sent to it. Bounded by `limit`; `total` counts all that match. */
+  routes(query: RouteQuery): Outcome<{ readonly total: number; readonly routes: readonly RouteView[] }, CallerFault>;
+  leases(): readonly LeaseView[];
+  /** One paragraph about a prefix, an address or a peer. */
+  why(subject: string): Outcome<WhyView, CallerFault>;
+  /** Kernel tables of ours: desired, actual, what differs and why. */
+  kernel(): KernelView;
+  /** Document the store holds, and how it differs from the file. */
+  document(): DocumentView;
+  plan(text: string, file: string): Promise<Outcome<PlanView, CallerFault>>;
+  apply(text: string, file: string): Promise<Outcome<PlanView & { readonly revision: string }, CallerFault>>;
+  /** Metrics in the Prometheus text format. */
+  metrics(): Promise<string>;
+}
+
+export interface StatusView {
+  readonly node: string;
+  readonly cluster: string;
+  readonly version: string;
+  readonly roles: readonly string[];
+  readonly asn: number;
+  readonly routerId: string;
+  readonly address: string;
+  readonly address6: string | null;
+  readonly uptimeSeconds: number;
+  readonly ready: boolean;
+  /** What is missing for ready, one sentence each. */
+  readonly reasons: readonly string[];
+  readonly store: { readonly kind: "none" | "embedded" | "etcd"; readonly state: "connected" | "away" | "off"; readonly text: string; readonly revision: string | null };
+  /** "file" or "store", and whether the file differs from what rules (product §6.3). */
+  readonly document: { readonly source: "file" | "store"; readonly revision: string | null; readonly fileDiffers: boolean };
+  readonly leases: readonly LeaseView[];
+  readonly peers: readonly PeerView[];
+  readonly routes: { readonly ipv4: number; readonly ipv6: number; readonly paths: number };
+  readonly kernel: { readonly enabled: boolean; readonly inSync: boolean; readonly desired: number; readonly differing: number; readonly lastPassMillis: number | null; readonly drift: number };
+  readonly listen: { readonly state: "listening" | "off" | "failed"; readonly text: string };
+  readonly warnings: readonly string[];
+}
+
+export interface ClusterView {
+  readonly nodes: readonly { readonly name: string; readonly roles: readonly string[]; readonly address: string; readonly address6: string | null; readonly alive: boolean; readonly leases: readonly string[] }[];
+}
+
+export interface PeerView {
+  readonly name: string;
+  readonly address: string;
+  readonly asn: number;
+  readonly role: "client" | "non-client" | "external";
+  readonly dynamic: boolean;
+  readonly state: "Idle" | "Connect" | "Active" | "OpenSent" | "OpenConfirm" | "Established";
+  /** Why it is in this state, or why it last went down: one sentence. */
+  readonly reason: string;
+  readonly sinceSeconds: number;
+  readonly families: readonly ("ipv4" | "ipv6")[];
+  readonly holdSeconds: number | null;
+  readonly remoteId: string | null;
+  readonly received: number;
+  readonly accepted: number;
+  readonly sent: number;
+  readonly stale: number;
+  readonly flaps: number;
+  readonly gracefulRestart: boolean;
+  readonly messages: { readonly updatesIn: number; readonly updatesOut: number; readonly notificationsIn: number; readonly notificationsOut: number };
+}
+
+export interface RouteQuery {
+  readonly prefix?: string;
+  readonly family?: "ipv4" | "ipv6";
+  readonly receivedFrom?: string;
+  readonly sentTo?: string;
+  /** All paths of each prefix, not only the best. */
+  readonly all?: boolean;
+  readonly limit?: number;
+}
+
+export interface RouteView {
+  readonly prefix: string;
+  readonly best: boolean;
+  readonly peer: string;
+  readonly nextHop: string;
+  readonly origin: "igp" | "egp" | "incomplete";
+  readonly asPath: string;
+  readonly localPref: number | null;
+  readonly med: number | null;
+  readonly communities: readonly string[];
+  readonly largeCommunities: readonly string[];
+  readonly originatorId: string | null;
+  readonly clusterList: readonly string[];
+  readonly stale: boolean;
+}
+
+export interface LeaseView {
+  readonly pool: string;
+  readonly cidr: string | null;
+  readonly node: string;
+  readonly own: boolean;
+  readonly state: "wanted" | "asking" | "held" | "doubtful" | "lost" | "reserved";
+  readonly backend: "bgp" | "vxlan" | "host-gw";
+  readonly address: string;
+  readonly vtepMac: string | null;
+  /** Seconds until the claim lapses if nothing renews it; null if unknown or a reservation. */
+  readonly expiresSeconds: number | null;
+  /** Why it is not held, or what is tried next: one sentence. */
+  readonly reason: string;
+}
+
+export interface WhyView {
+  readonly subject: string;
+  readonly kind: "prefix" | "address" | "peer";
+  /** The paragraph. */
+  readonly text: string;
+  readonly facts: Readonly<Record<string, unknown>>;
+}
+
+export interface KernelView {
+  readonly tables: readonly {
+    readonly name: "link" | "address" | "neighbour" | "fdb" | "route" | "sysctl";
+    readonly entries: readonly { readonly key: string; readonly desired: string | null; readonly actual: string | null; readonly failure: string | null }[];
+  }[];
+}
+
+export interface DocumentView {
+  readonly source: "file" | "store";
+  readonly revision: string | null;
+  readonly text: string;
+  readonly fileDiffers: boolean;
+}
+
+export interface PlanView {
+  readonly changes: readonly { readonly path: string; readonly before: string | null; readonly after: string | null; readonly effect: "applied now" | "route refresh" | "session reset" | "restart" | "refused"; readonly text: string }[];
+}
+
+/** Paths of the HTTP door, one per verb above (`src/api/server.ts` serves them, `src/cli` calls them). */
+export const controlPaths = {
+  status: "/v1/status",
+  cluster: "/v1/cluster",
+  peers: "/v1/peers",
+  routes: "/v1/routes",
+  leases: "/v1/leases",
+  why: "/v1/why",
+  kernel: "/v1/kernel",
+  document: "/v1/document",
+  plan: "/v1/plan",
+  apply: "/v1/apply",
+  metrics: "/metrics",
+  openapi: "/openapi.json",
+} as const;
