@@ -57,6 +57,8 @@ export interface SessionSink {
   update(peer: number, bytes: Uint8Array, start: number, end: number): NotificationFault | undefined;
   /** ROUTE-REFRESH (RFC 2918, RFC 7313): subtype 0 request, 1 beginning, 2 end. */
   refresh(peer: number, family: FamilyIndex, subtype: number): void;
+  /** True when nothing of this peer is held any more, so that its id may be given to another neighbour. */
+  isForgotten(peer: number): boolean;
 }
 
 /** A NOTIFICATION to send: code, subcode, data (RFC 4271 §4.5). */
