@@ -1,0 +1,32 @@
+// Under Node 24 a program runs in this very process; an older Node hands over to the Node 24 that came with the packages.
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import * as module from "node:module";
+import { constants } from "node:os";
+import { fileURLToPath } from "node:url";
+
+const leastMajor = 24;
+const path = (relative) => fileURLToPath(new URL(relative, import.meta.url));
+const packages = path("../../node_modules");
+
+/** Starts src/`name`.ts with the arguments of this process. */
+export async function launch(name) {
+  if (!existsSync(`${packages}/.package-lock.json`)) {
+    process.stderr.write("Podway is not installed yet: run `npm ci` in its folder first.\n");
+    process.exit(1);
+  }
+  if (Number.parseInt(process.versions.node, 10) < leastMajor) return handOver(name);
+  // Not the default place: what root compiles and loads must not lie where everybody may write.
+  module.enableCompileCache?.(`${packages}/.cache/compiled`);
+  await import(new URL(`../../src/${name}.ts`, import.meta.url).href);
+}
+
+function handOver(name) {
+  const child = spawn(`${packages}/.bin/node`, [path(`./${name}.mjs`), ...process.argv.slice(2)], { stdio: "inherit" });
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
+  child.once("error", (error) => {
+    process.stderr.write(`Podway brings Node ${leastMajor} for Linux on x64 and arm64 only, and it does not start on this machine (${error.message}).\n`);
+    process.exit(1);
+  });
+  child.once("exit", (code, signal) => process.exit(code ?? 128 + (constants.signals[signal] ?? 0)));
+}
