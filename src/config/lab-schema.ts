@@ -61,10 +61,11 @@ const LabLink = z.strictObject({
 });
 
 const Names = z.array(Name).min(1).max(labLimits.nodes);
-const Target = z.string().refine(
-  (text) => namePattern.test(text) || parseIp(text) !== undefined,
-  '"pods", the name of a machine, or an address',
-);
+const Pinging = z.array(Name).min(1).max(labLimits.nodes);
+const Answering = z
+  .array(z.string().refine((text) => namePattern.test(text) || parseIp(text) !== undefined, '"pods", the name of a machine, or an address'))
+  .min(1)
+  .max(labLimits.nodes);
 const RouteTarget = z.string().refine(
   (text) => parsePrefix(text) !== undefined || (text.split("/").length === 2 && text.split("/").every((part) => namePattern.test(part))),
   'a prefix, or "node/pool" for the CIDR that node holds',
@@ -80,8 +81,8 @@ export const LabExpect = z.strictObject({
   pings: z
     .array(
       z.strictObject({
-        from: z.array(Target).min(1).describe('Machines that ping; "pods" for every host.'),
-        to: z.array(Target).min(1).describe('Machines or addresses that answer; "pods" for every host.'),
+        from: Pinging.describe('Machines that ping; "pods" for every host that has a pool.'),
+        to: Answering.describe('Machines or addresses that answer; "pods" for every host that has a pool.'),
         family: z.enum(["ipv4", "ipv6"]).describe("Only this family; both by default, where both ends have an address of it.").optional(),
       }),
     )
@@ -208,6 +209,7 @@ function* hostProblems(host: LabMachine, path: readonly (string | number)[], mac
 
 function* linkProblems(lab: LabSection, machines: Machines): Iterable<LabProblem> {
   const used = new Set<string>();
+  const addresses = new Map<string, string>();
   for (const [i, link] of (lab.links ?? []).entries()) {
     for (const [end, endpoint] of link.endpoints.entries()) {
       const path = ["lab", "links", i, "endpoints", end];
@@ -215,6 +217,14 @@ function* linkProblems(lab: LabSection, machines: Machines): Iterable<LabProblem
       if (!machines.has(name)) yield { path, text: `there is no machine "${name}" under nodes: or lab.nodes` };
       if (used.has(endpoint)) yield { path, text: `${endpoint} is used by an earlier link already` };
       used.add(endpoint);
+      for (const family of ["ipv4", "ipv6"] as const) {
+        const address = link[family]?.[end];
+        const key = address && parseIp(address.split("/")[0]!);
+        if (!key) continue;
+        if ((family === "ipv6") !== key.includes(":")) yield { path: ["lab", "links", i, family, end], text: `${address} is no ${family} address` };
+        if (addresses.has(key)) yield { path: ["lab", "links", i, family, end], text: `${address} is the address of ${addresses.get(key)} already` };
+        addresses.set(key, endpoint);
+      }
     }
   }
 }
@@ -230,7 +240,7 @@ function* expectProblems(expect: LabExpect, machines: Machines, context: LabCont
   }
   for (const [i, one] of (expect.pings ?? []).entries())
     for (const side of ["from", "to"] as const)
-      for (const name of one[side]) if (name !== "pods" && parseIp(name) === undefined) yield* unknown(["pings", i, side], name);
+      for (const name of one[side]) if (name !== "pods" && (side === "from" || parseIp(name) === undefined)) yield* unknown(["pings", i, side], name);
   for (const [i, one] of (expect.routes ?? []).entries()) yield* unknown(["routes", i, "on"], one.on);
   for (const [i, name] of (expect.kernel ?? []).entries()) yield* unknown(["kernel", i], name);
 }

@@ -1,0 +1,281 @@
+/**
+ * Document → what a lab consists of: namespaces, links, processes, pods and expectations, in the order they come to be.
+ * Pure: nothing is read and nothing is done here; `netns.ts` and `processes.ts` carry the plan out.
+ */
+import { type Family, parseIp } from "#base/ip.ts";
+import { prefixFamily, type Prefix } from "#base/prefix.ts";
+import { type LabKind, type LabLink, type LabMachine, labMachines, type LabSection } from "#config/lab-schema.ts";
+import { type Expectation, expandExpectations } from "./expectation.ts";
+
+/** As much of the document as a lab needs. */
+export interface LabDocument {
+  readonly name: string;
+  readonly nodes: Readonly<Record<string, { readonly address: string; readonly address6?: string | undefined }>>;
+  readonly pools: readonly { readonly name: string; readonly cidr: string; readonly backend: string }[];
+  readonly lab: LabSection;
+}
+
+/** Where things are on this machine; all absolute. */
+export interface Places {
+  /** The topology file. */
+  readonly topology: string;
+  /** The lab's own directory. */
+  readonly home: string;
+  /** The node binary and podwayd's entry. */
+  readonly node: string;
+  readonly podwayd: string;
+}
+
+export interface LabPlan {
+  readonly lab: string;
+  readonly topology: string;
+  readonly home: string;
+  readonly machines: readonly MachinePlan[];
+  /** Lines of `ip -batch` that lay the wires, both ends straight into their namespaces. */
+  readonly wires: readonly string[];
+  readonly pods: readonly PodPlan[];
+  readonly expectations: readonly Expectation[];
+  /** Seconds until every expectation must have been seen. */
+  readonly withinSeconds: number;
+}
+
+export interface MachinePlan {
+  readonly name: string;
+  readonly kind: LabKind;
+  readonly namespace: string;
+  /** Files, logs, state and sockets of the machine. */
+  readonly home: string;
+  /** Set before there is any link, so that links inherit them. */
+  readonly sysctls: Readonly<Record<string, string>>;
+  /** Lines of `ip -n NAMESPACE -batch`. */
+  readonly setup: readonly string[];
+  readonly exec: readonly string[];
+  readonly processes: readonly ProcessPlan[];
+  /** Configuration to copy into the machine's directory, named as in the topology file. */
+  readonly config: { readonly from: string; readonly to: string } | undefined;
+  /** Fixed addresses, without length. */
+  readonly addresses: readonly string[];
+}
+
+export interface ProcessPlan {
+  readonly name: string;
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly log: string;
+}
+
+export interface PodPlan {
+  readonly name: string;
+  readonly namespace: string;
+  readonly node: string;
+  readonly nodeNamespace: string;
+  /** The node's end of the veth; the pod's is eth0. */
+  readonly device: string;
+  /** Where its address comes from: the node's CIDR of a pool (the `index`-th address of it), or stated ones. */
+  readonly source: { readonly pool: string; readonly index: number } | { readonly addresses: readonly string[] };
+  readonly family: Family;
+  readonly mtu: number;
+  /** Source of what the node itself sends to the pod. */
+  readonly nodeAddress: string | undefined;
+}
+
+export const defaultWithinSeconds = 60;
+const ethernetMtu = 1500;
+/** Outer IPv4, UDP and VXLAN headers and the inner Ethernet header (RFC 7348 §5). */
+const vxlanOverhead = 50;
+/** Address 0 of a CIDR is the network's (and a tunnel device's), 1 is left to the node. */
+const firstPodIndex = 2;
+
+/** The plan of the lab `document` declares. `document.lab` has no problems (config/lab-schema.ts `labProblems`). */
+export function planLab(document: LabDocument, places: Places): LabPlan {
+  const context = { nodes: Object.keys(document.nodes), pools: document.pools.map((pool) => pool.name) };
+  const machines = labMachines(document.lab, context);
+  const links = document.lab.links ?? [];
+  const pods = planPods(document, machines);
+  return {
+    lab: document.name,
+    topology: places.topology,
+    home: places.home,
+    machines: machines.map((machine) => planMachine(machine, document, links, places)),
+    wires: links.map((link) => wire(document.name, link)),
+    pods,
+    expectations: expandExpectations(
+      document.lab.expect ?? {},
+      new Map(machines.map((machine) => [machine.name, familiesOf(machine, links, pods)])),
+      pods.filter((pod) => "pool" in pod.source).map((pod) => pod.name),
+    ),
+    withinSeconds: document.lab.expect?.within ?? defaultWithinSeconds,
+  };
+}
+
+/** Name of a machine's network namespace (product §5). */
+export function namespaceOf(lab: string, machine: string): string {
+  return `pw-${lab}-${machine}`;
+}
+
+function wire(lab: string, link: LabLink): string {
+  const [a, b] = link.endpoints.map((endpoint) => endpoint.split(":")) as [[string, string], [string, string]];
+  return `link add ${a[1]} netns ${namespaceOf(lab, a[0])} type veth peer name ${b[1]} netns ${namespaceOf(lab, b[0])}`;
+}
+
+function planMachine(machine: LabMachine, document: LabDocument, links: readonly LabLink[], places: Places): MachinePlan {
+  const home = `${places.home}/${machine.name}`;
+  const directory = places.topology.slice(0, places.topology.lastIndexOf("/"));
+  const plan = {
+    name: machine.name,
+    kind: machine.kind,
+    namespace: namespaceOf(document.name, machine.name),
+    home,
+    sysctls: sysctls(machine),
+    setup: setup(machine, links),
+    exec: machine.exec ?? [],
+    config: machine.config === undefined ? undefined : { from: `${directory}/${machine.config}`, to: `${home}/${machine.kind}.conf` },
+    addresses: addressesOf(machine, links),
+  };
+  return { ...plan, processes: processes(machine, { ...plan, places }) };
+}
+
+/**
+ * Addresses are usable at once (no duplicate address detection) and asymmetric paths are let through, as between routers.
+ * Forwarding on a podway node is the daemon's business, not the lab's.
+ */
+function sysctls(machine: LabMachine): Record<string, string> {
+  const forwards = machine.kind === "router" || machine.kind === "bird" || machine.kind === "frr";
+  const routing = { "net.ipv4.ip_forward": "1", "net.ipv6.conf.all.forwarding": "1", "net.ipv6.conf.default.forwarding": "1" };
+  const all = {
+    "net.ipv4.conf.all.rp_filter": "0",
+    "net.ipv4.conf.default.rp_filter": "0",
+    "net.ipv6.conf.all.accept_dad": "0",
+    "net.ipv6.conf.default.accept_dad": "0",
+    ...(forwards ? routing : {}),
+    ...machine.sysctls,
+  };
+  return Object.fromEntries(Object.entries(all).map(([key, value]) => [key, String(value)]));
+}
+
+function setup(machine: LabMachine, links: readonly LabLink[]): string[] {
+  const lines = ["link set lo up"];
+  const bridge = machine.kind === "bridge";
+  if (bridge) lines.push("link add br0 type bridge stp_state 0 mcast_snooping 0", "link set br0 up");
+  // A pod's addresses (product §6.12) stand on its eth0, which attaching makes.
+  if (machine.node === undefined) for (const address of machine.addresses ?? []) lines.push(`addr add ${address} dev lo`);
+  for (const link of links) {
+    for (const [end, endpoint] of link.endpoints.entries()) {
+      const [name, device] = endpoint.split(":") as [string, string];
+      if (name !== machine.name) continue;
+      for (const address of [link.ipv4?.[end], link.ipv6?.[end]]) if (address) lines.push(`addr add ${address} dev ${device}`);
+      lines.push(`link set ${device} ${bridge ? "master br0 " : ""}${link.mtu === undefined ? "" : `mtu ${link.mtu} `}up`);
+    }
+  }
+  for (const route of machine.routes ?? []) lines.push(`route add ${route.to} via ${route.via}`);
+  return lines;
+}
+
+function addressesOf(machine: LabMachine, links: readonly LabLink[]): string[] {
+  const own = links.flatMap((link) =>
+    link.endpoints.flatMap((endpoint, end) => (endpoint.split(":")[0] === machine.name ? [link.ipv4?.[end], link.ipv6?.[end]] : [])),
+  );
+  return [...own, ...(machine.addresses ?? [])].filter((text) => typeof text === "string").map((text) => parseIp(text.split("/")[0]!)!);
+}
+
+function familiesOf(machine: LabMachine, links: readonly LabLink[], pods: readonly PodPlan[]): ReadonlySet<Family> {
+  const fixed = addressesOf(machine, links).map((address) => (address.includes(":") ? 6 : 4));
+  const leased = pods.filter((pod) => pod.name === machine.name && "pool" in pod.source).map((pod) => pod.family);
+  return new Set<Family>([...fixed, ...leased]);
+}
+
+/** What a machine runs, by its kind. */
+function processes(machine: LabMachine, at: { readonly home: string; readonly places: Places }): ProcessPlan[] {
+  const { home, places } = at;
+  const one = (name: string, argv: readonly string[]): ProcessPlan => ({ name, argv, env: machine.env ?? {}, log: `${home}/${name}.log` });
+  switch (machine.kind) {
+    case "podway":
+      return [
+        one("podwayd", [
+          places.node, places.podwayd, "--topology", places.topology, "--node", machine.name, "--api", apiSocket(home), "--state", `${home}/state`,
+        ]),
+      ];
+    case "etcd":
+      return [
+        one("etcd", [
+          "etcd", "--name", machine.name, "--data-dir", `${home}/data`, "--listen-client-urls", "http://0.0.0.0:2379",
+          "--advertise-client-urls", "http://127.0.0.1:2379", "--listen-peer-urls", "http://127.0.0.1:2380",
+          "--initial-advertise-peer-urls", "http://127.0.0.1:2380", "--initial-cluster", `${machine.name}=http://127.0.0.1:2380`,
+        ]),
+      ];
+    case "bird":
+      return [one("bird", ["bird", "-f", "-c", `${home}/bird.conf`, "-s", birdSocket(home), "-P", `${home}/bird.pid`])];
+    case "frr":
+      // -S: no change of user, so that the machine's directory needs no other owner.
+      return ["zebra", "staticd", "bgpd"].map((daemon) =>
+        one(daemon, [`/usr/lib/frr/${daemon}`, "-S", "-z", `${home}/zserv.api`, "-i", `${home}/${daemon}.pid`, "--vty_socket", home, "-A", "127.0.0.1"]),
+      );
+    case "host":
+    case "bridge":
+    case "router":
+      return [];
+  }
+}
+
+/** The control socket of the daemon whose directory is `home`. */
+export function apiSocket(home: string): string {
+  return `${home}/podwayd.sock`;
+}
+export function birdSocket(home: string): string {
+  return `${home}/bird.ctl`;
+}
+
+function planPods(document: LabDocument, machines: readonly LabMachine[]): PodPlan[] {
+  const onNode = new Map<string, number>();
+  const inPool = new Map<string, number>();
+  const next = (counts: Map<string, number>, key: string): number => {
+    const value = counts.get(key) ?? 0;
+    counts.set(key, value + 1);
+    return value;
+  };
+  return machines.flatMap((machine) => {
+    if (machine.kind !== "host" || machine.node === undefined) return [];
+    const pool = document.pools.find((one) => one.name === machine.pool);
+    const cidr = (pool?.cidr ?? machine.addresses![0]!) as Prefix;
+    const family = prefixFamily(cidr);
+    const node = document.nodes[machine.node];
+    return [
+      {
+        name: machine.name,
+        namespace: namespaceOf(document.name, machine.name),
+        node: machine.node,
+        nodeNamespace: namespaceOf(document.name, machine.node),
+        device: `pod${next(onNode, machine.node) + 1}`,
+        source: pool
+          ? { pool: pool.name, index: firstPodIndex + next(inPool, `${machine.node}/${pool.name}`) }
+          : { addresses: machine.addresses!.map((text) => text.split("/")[0]!) },
+        family,
+        mtu: pool?.backend === "vxlan" ? ethernetMtu - vxlanOverhead : ethernetMtu,
+        nodeAddress: family === 4 ? node?.address : node?.address6,
+      },
+    ];
+  });
+}
+
+/** Addresses of a veth pair's node end: what every pod has as its gateway (product §6.12). */
+export const gateways: Readonly<Record<Family, string>> = { 4: "169.254.1.1", 6: "fe80::1" };
+
+/** Wire, node's lines and pod's lines that attach `pod` with `addresses` (without length). */
+export function attachLines(pod: PodPlan, addresses: readonly string[]): { readonly wire: string; readonly node: string[]; readonly pod: string[] } {
+  const node: string[] = [], inside: string[] = [];
+  for (const family of [4, 6] as const) {
+    const own = addresses.filter((address) => address.includes(":") === (family === 6));
+    if (own.length === 0) continue;
+    const full = family === 4 ? 32 : 128;
+    node.push(`addr add ${gateways[family]}/${family === 4 ? "32 scope link" : "64 nodad"} dev ${pod.device}`, `link set ${pod.device} mtu ${pod.mtu} up`);
+    for (const address of own) {
+      const from = pod.nodeAddress !== undefined && pod.family === family ? ` src ${pod.nodeAddress}` : "";
+      node.push(`route add ${address}/${full} dev ${pod.device}${from}`);
+      inside.push(`addr add ${address}/${full} dev eth0${family === 6 ? " nodad" : ""}`);
+    }
+    inside.push(`link set eth0 mtu ${pod.mtu} up`);
+    if (family === 4) inside.push(`route add ${gateways[4]}/32 dev eth0 scope link`);
+    inside.push(`route add ${family === 4 ? "0.0.0.0/0" : "::/0"} via ${gateways[family]} dev eth0`);
+  }
+  return { wire: `link add ${pod.device} netns ${pod.nodeNamespace} type veth peer name eth0 netns ${pod.namespace}`, node, pod: inside };
+}
