@@ -1,0 +1,63 @@
+/**
+ * Differences → one ordered pass. What a row rests on is written before it; what rests on a row is removed before it; nothing is
+ * removed while a source has not yet said all it knows, because a row that looks unwanted may belong to what it has yet to say.
+ */
+import { Delta } from "#base/delta.ts";
+import { type RowChange, type Rows, type TableName, tableNames, type Tables } from "#base/kernel-row.ts";
+import { type Fabric, sameRow } from "./fabric.ts";
+
+export type Deltas = { readonly [T in TableName]: Delta<Rows[T]> };
+
+export function newDeltas(): Deltas {
+  return {
+    sysctl: new Delta(sameRow.sysctl),
+    link: new Delta(sameRow.link),
+    address: new Delta(sameRow.address),
+    neighbour: new Delta(sameRow.neighbour),
+    fdb: new Delta(sameRow.fdb),
+    route: new Delta(sameRow.route),
+  };
+}
+
+export function wantAll(deltas: Deltas, fabric: Fabric): void {
+  for (const table of tableNames) deltaOf(deltas, table).want(fabric[table] as ReadonlyMap<string, Rows[TableName]>);
+}
+
+/** Takes a look in. Returns how many rows were not as believed. */
+export function sawAll(deltas: Deltas, tables: Tables): number {
+  let drift = 0;
+  for (const table of tableNames) drift += deltaOf(deltas, table).saw(tables[table] as ReadonlyMap<string, Rows[TableName]>);
+  return drift;
+}
+
+/** A change was done, as `apply` was asked to. */
+export function didChange(deltas: Deltas, change: RowChange): void {
+  deltaOf(deltas, change.table).did(change.key, change.after);
+}
+
+/**
+ * The stages of a pass, each the changes of one table. Every stage is worked out when it is asked for, so what the stages
+ * before it did (or a new look after a device was replaced) is taken in. Sysctls are never removed: we do not know what
+ * they were, and others may have come to rest on them.
+ */
+export function* passStages(deltas: Deltas, maySweep: boolean): Generator<readonly RowChange[], void> {
+  for (const table of tableNames) yield* stage(table, deltaOf(deltas, table).toSet());
+  if (!maySweep) return;
+  for (const table of tableNames.toReversed()) if (table !== "sysctl") yield* stage(table, deltaOf(deltas, table).toRemove());
+}
+
+/** Rows that a pass would still have to write or, when it may, remove. */
+export function countDiffering(deltas: Deltas, maySweep: boolean): number {
+  let count = 0;
+  for (const changes of passStages(deltas, maySweep)) count += changes.length;
+  return count;
+}
+
+export function deltaOf(deltas: Deltas, table: TableName): Delta<Rows[TableName]> {
+  return deltas[table] as unknown as Delta<Rows[TableName]>;
+}
+
+function* stage(table: TableName, rows: Iterable<{ readonly key: string; readonly before: unknown; readonly after: unknown }>): Generator<readonly RowChange[]> {
+  const changes = Array.from(rows, (row) => ({ table, ...row }) as RowChange);
+  if (changes.length > 0) yield changes;
+}
