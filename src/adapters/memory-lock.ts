@@ -1,0 +1,73 @@
+/**
+ * One daemon per state directory. The lock names its holder by pid, start time and boot, so that a crashed holder, a pid that
+ * was given away again and a reboot do not lock anybody out.
+ */
+import { link, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { FaultError, callerFault } from "#base/fault.ts";
+
+/** Takes over at most this many stale locks before giving up; each is a holder that died in between. */
+const takeOvers = 3;
+
+export class DirectoryLock {
+  readonly #path: string;
+  readonly #holder: string;
+  private constructor(path: string, holder: string) {
+    this.#path = path;
+    this.#holder = holder;
+  }
+
+  /** Rejects with one sentence that names the holder if another living process has `directory`. */
+  static async take(directory: string): Promise<DirectoryLock> {
+    const path = join(directory, "store.lock"), mine = `${path}.${process.pid}`;
+    const holder = await identityOf(process.pid);
+    try {
+      await writeFile(mine, holder!, { mode: 0o600 });
+      for (let left = takeOvers; left > 0; left--) {
+        if (await link(mine, path).then(() => true, isTaken)) return new DirectoryLock(path, holder!);
+        const other = await readFile(path, "utf8").catch(() => "");
+        if (await isAlive(other)) throw taken(directory, other);
+        await setAside(path, `${mine}.stale`, other);
+      }
+      throw taken(directory, await readFile(path, "utf8").catch(() => ""));
+    } finally {
+      await rm(mine, { force: true });
+    }
+  }
+
+  async release(): Promise<void> {
+    if ((await readFile(this.#path, "utf8").catch(() => "")) === this.#holder) await rm(this.#path, { force: true });
+  }
+}
+
+/** Moves the dead holder's lock away. If a living one took its place since it was read, that one goes back. */
+async function setAside(path: string, aside: string, dead: string): Promise<void> {
+  const moved = await rename(path, aside).then(() => true, () => false);
+  if (moved && (await readFile(aside, "utf8")) !== dead) await link(aside, path).catch(() => undefined);
+  await rm(aside, { force: true });
+}
+
+function isTaken(cause: NodeJS.ErrnoException): false {
+  if (cause.code === "EEXIST") return false;
+  throw cause;
+}
+
+async function isAlive(holder: string): Promise<boolean> {
+  const pid = Number(holder.split(" ")[0]);
+  return Number.isInteger(pid) && pid > 0 && (await identityOf(pid)) === holder;
+}
+
+/** `pid starttime boot-id` (proc(5): starttime is the 22nd field of stat, the 20th after the name in parentheses). */
+async function identityOf(pid: number): Promise<string | undefined> {
+  try {
+    const stat = await readFile(`/proc/${pid}/stat`, "utf8"), boot = await readFile("/proc/sys/kernel/random/boot_id", "utf8");
+    return `${pid} ${stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]} ${boot.trim()}`;
+  } catch {
+    return undefined;
+  }
+}
+
+function taken(directory: string, holder: string): FaultError {
+  const who = holder === "" ? "another process" : `process ${holder.split(" ")[0]}`;
+  return new FaultError(callerFault("store.locked", `the embedded store in ${directory} is in use by ${who}; stop that daemon, or give this one another --state`));
+}
