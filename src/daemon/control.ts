@@ -22,6 +22,8 @@ export interface Control {
   apply(text: string, file: string): Promise<Outcome<PlanView & { readonly revision: string }, CallerFault>>;
   /** Metrics in the Prometheus text format. */
   metrics(): Promise<string>;
+  /** Calls `listener` (synchronously, may be often) whenever `status()` would say something new; returns how to stop that. */
+  onChange?(listener: () => void): () => void;
 }
 
 export interface StatusView {
@@ -153,6 +155,7 @@ export const controlPaths = {
   document: "/v1/document",
   plan: "/v1/plan",
   apply: "/v1/apply",
+  events: "/v1/events",
   metrics: "/metrics",
   openapi: "/openapi.json",
 } as const;

@@ -1,0 +1,54 @@
+/** openapi.json (OpenAPI 3.1), generated from the table of verbs, so that it cannot say something else. */
+import { controlPaths } from "#daemon/control.ts";
+import { limits } from "./limits.ts";
+import { type Schema, schemas } from "./schemas.ts";
+import type { Parameter, Verb } from "./verbs.ts";
+
+const errorAnswer = {
+  description: "A fault: whose it is says the status (4xx the caller's, 5xx ours or the store's).",
+  content: { "application/json": { schema: { $ref: "#/components/schemas/Error" } } },
+};
+
+/** The description of the whole door as a JSON value. */
+export function describe(verbs: readonly Verb[]): Schema {
+  const paths: Record<string, Record<string, Schema>> = {};
+  for (const verb of verbs) (paths[verb.path] ??= {})[verb.method] = operation(verb);
+  paths[controlPaths.events] = { get: stream("events", "text/event-stream", "`status` events: the state first, then again after changes; `lagged` before a state that skipped some.") };
+  paths[controlPaths.metrics] = { get: stream("metrics", "text/plain", "Metrics in the Prometheus text format.") };
+  paths[controlPaths.openapi] = { get: stream("openapi", "application/json", "This description.") };
+  return {
+    openapi: "3.1.0",
+    info: { title: "podwayd control socket", version: "1", description: "HTTP with JSON on a unix socket, for root and the group podway. Faults are one sentence." },
+    paths,
+    components: { schemas },
+  };
+}
+
+function operation(verb: Verb): Schema {
+  const answer = { description: verb.about, content: { "application/json": { schema: { $ref: `#/components/schemas/${verb.schema}` } } } };
+  return {
+    operationId: operationId(verb.path),
+    summary: verb.about,
+    parameters: verb.query.map((parameter) => ({
+      name: parameter.name,
+      in: "query",
+      required: parameter.required === true,
+      description: parameter.about,
+      schema: parameterSchema(parameter.kind),
+    })),
+    ...(verb.method === "post" && { requestBody: { required: true, content: { "application/json": { schema: { $ref: "#/components/schemas/Proposal" } } } } }),
+    responses: { "200": answer, default: errorAnswer },
+  };
+}
+
+function stream(id: string, type: string, about: string): Schema {
+  return { operationId: id, summary: about, responses: { "200": { description: about, content: { [type]: {} } }, default: errorAnswer } };
+}
+
+const operationId = (path: string): string => path.slice(path.lastIndexOf("/") + 1);
+
+function parameterSchema(kind: Parameter["kind"]): Schema {
+  if (kind === "text") return { type: "string", minLength: 1, maxLength: limits.parameterLength };
+  if (kind === "flag") return { type: "boolean", default: false };
+  return "from" in kind ? { type: "integer", minimum: kind.from, maximum: kind.to } : { type: "string", enum: kind };
+}

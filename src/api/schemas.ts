@@ -1,0 +1,144 @@
+/**
+ * JSON Schemas of the views of `daemon/control.ts`, for openapi.json. `view<T>` makes the compiler compare the names of the
+ * properties with the view's; a test holds real answers against the schemas.
+ */
+import type { ClusterView, DocumentView, KernelView, LeaseView, PeerView, PlanView, RouteView, StatusView, WhyView } from "#daemon/control.ts";
+
+export type Schema = { readonly [keyword: string]: unknown };
+
+const text: Schema = { type: "string" };
+const flag: Schema = { type: "boolean" };
+const count: Schema = { type: "integer", minimum: 0 };
+const asn: Schema = { type: "integer", minimum: 1, maximum: 4_294_967_295 };
+const number: Schema = { type: "number" };
+const list = (items: Schema): Schema => ({ type: "array", items });
+const orNull = (schema: Schema): Schema => ({ anyOf: [schema, { type: "null" }] });
+const choice = (...values: readonly string[]): Schema => ({ type: "string", enum: values });
+const said = (description: string, schema: Schema): Schema => ({ ...schema, description });
+const reference = (name: string): Schema => ({ $ref: `#/components/schemas/${name}` });
+
+function view<T>(properties: { readonly [Name in keyof Required<T>]: Schema }): Schema {
+  return { type: "object", properties, required: Object.keys(properties), additionalProperties: false };
+}
+
+const Lease = view<LeaseView>({
+  pool: text,
+  cidr: orNull(text),
+  node: text,
+  own: said("Held, or wanted, by the node that answers.", flag),
+  state: choice("wanted", "asking", "held", "doubtful", "lost", "reserved"),
+  backend: choice("bgp", "vxlan", "host-gw"),
+  address: text,
+  vtepMac: orNull(text),
+  expiresSeconds: said("Until the claim lapses if nothing renews it; null if unknown or a reservation.", orNull(number)),
+  reason: said("Why it is not held, or what is tried next.", text),
+});
+
+const Peer = view<PeerView>({
+  name: text,
+  address: text,
+  asn,
+  role: choice("client", "non-client", "external"),
+  dynamic: flag,
+  state: choice("Idle", "Connect", "Active", "OpenSent", "OpenConfirm", "Established"),
+  reason: said("Why it is in this state, or why it last went down.", text),
+  sinceSeconds: number,
+  families: list(choice("ipv4", "ipv6")),
+  holdSeconds: said("Negotiated; null without a session.", orNull(number)),
+  remoteId: orNull(text),
+  received: count,
+  accepted: count,
+  sent: count,
+  stale: said("Paths kept through a graceful restart.", count),
+  flaps: count,
+  gracefulRestart: flag,
+  messages: view<PeerView["messages"]>({ updatesIn: count, updatesOut: count, notificationsIn: count, notificationsOut: count }),
+});
+
+const Route = view<RouteView>({
+  prefix: text,
+  best: flag,
+  peer: text,
+  nextHop: text,
+  origin: choice("igp", "egp", "incomplete"),
+  asPath: text,
+  localPref: orNull(count),
+  med: orNull(count),
+  communities: list(text),
+  largeCommunities: list(text),
+  originatorId: orNull(text),
+  clusterList: list(text),
+  stale: flag,
+});
+
+const Status = view<StatusView>({
+  node: text,
+  cluster: text,
+  version: text,
+  roles: list(text),
+  asn,
+  routerId: text,
+  address: text,
+  address6: orNull(text),
+  uptimeSeconds: number,
+  ready: flag,
+  reasons: said("What is missing for ready, one sentence each.", list(text)),
+  store: view<StatusView["store"]>({ kind: choice("none", "embedded", "etcd"), state: choice("connected", "away", "off"), text, revision: orNull(text) }),
+  document: view<StatusView["document"]>({ source: choice("file", "store"), revision: orNull(text), fileDiffers: flag }),
+  leases: list(reference("Lease")),
+  peers: list(reference("Peer")),
+  routes: view<StatusView["routes"]>({ ipv4: count, ipv6: count, paths: count }),
+  kernel: view<StatusView["kernel"]>({ enabled: flag, inSync: flag, desired: count, differing: count, lastPassMillis: orNull(number), drift: count }),
+  listen: view<StatusView["listen"]>({ state: choice("listening", "off", "failed"), text }),
+  warnings: list(text),
+});
+
+const Cluster = view<ClusterView>({
+  nodes: list(
+    view<ClusterView["nodes"][number]>({ name: text, roles: list(text), address: text, address6: orNull(text), alive: flag, leases: list(text) }),
+  ),
+});
+
+const Why = view<WhyView>({ subject: text, kind: choice("prefix", "address", "peer"), text, facts: { type: "object" } });
+
+const Kernel = view<KernelView>({
+  tables: list(
+    view<KernelView["tables"][number]>({
+      name: choice("link", "address", "neighbour", "fdb", "route", "sysctl"),
+      entries: list(
+        view<KernelView["tables"][number]["entries"][number]>({ key: text, desired: orNull(text), actual: orNull(text), failure: orNull(text) }),
+      ),
+    }),
+  ),
+});
+
+const Document = view<DocumentView>({ source: choice("file", "store"), revision: orNull(text), text, fileDiffers: flag });
+
+const changes = list(
+  view<PlanView["changes"][number]>({
+    path: text,
+    before: orNull(text),
+    after: orNull(text),
+    effect: choice("applied now", "route refresh", "session reset", "restart", "refused"),
+    text,
+  }),
+);
+
+/** By name, as openapi.json's components hold them. */
+export const schemas = {
+  Status,
+  Cluster,
+  Peer,
+  Route,
+  Lease,
+  Why,
+  Kernel,
+  Document,
+  Peers: list(reference("Peer")),
+  Leases: list(reference("Lease")),
+  Routes: view<{ total: number; routes: readonly RouteView[] }>({ total: said("All that match, also beyond the limit.", count), routes: list(reference("Route")) }),
+  Plan: view<PlanView>({ changes }),
+  Applied: view<PlanView & { revision: string }>({ changes, revision: text }),
+  Proposal: view<{ text: string; file: string }>({ text: said("The topology file, as it stands.", text), file: said("Its name, for messages.", text) }),
+  Error: view<{ error: { code: string; text: string } }>({ error: view<{ code: string; text: string }>({ code: text, text }) }),
+} as const satisfies Readonly<Record<string, Schema>>;
