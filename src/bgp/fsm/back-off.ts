@@ -1,0 +1,65 @@
+/**
+ * How long a neighbour waits: before the next dial after one that failed (ConnectRetryTimer), and in Idle after a session
+ * that ended (IdleHoldTimer; DampPeerOscillations, RFC 4271 §8.1.1). One per neighbour: it outlives its connections.
+ * Inbound connections never wait: fsm.ts takes them in every state that is not administratively down.
+ */
+import { type Instant, type Millis, millis } from "#base/time.ts";
+
+/** A reflector that restarts is found again within this by those who dial it. */
+export const eagerDialMillis = 1000;
+/** So many dials are eager; after them the wait doubles up to the configured ConnectRetry time. */
+const eagerDials = 15;
+const firstIdleHoldMillis = 500;
+/** A peer that rejects us for good costs one connection a minute. */
+export const idleHoldCeilingMillis = 60_000;
+/** A session that lived this long was a good one: what ended it is no oscillation. */
+export const stableMillis = 5000;
+
+export class BackOff {
+  #dials = 0;
+  #falls = 0;
+  #connectRetryMillis: number;
+
+  constructor(connectRetrySeconds: number) {
+    this.#connectRetryMillis = connectRetrySeconds * 1000;
+  }
+
+  set connectRetrySeconds(value: number) {
+    this.#connectRetryMillis = value * 1000;
+  }
+
+  /** ConnectRetryCounter (RFC 4271 §8.1): attempts since a session was last Established. */
+  get attempts(): number {
+    return this.#dials + this.#falls;
+  }
+
+  /** Wait before the next dial, without jitter. */
+  nextDial(): Millis {
+    const doublings = Math.min(Math.max(0, this.#dials++ - eagerDials + 1), 16);
+    return millis(Math.min(eagerDialMillis * 2 ** doublings, Math.max(this.#connectRetryMillis, eagerDialMillis)));
+  }
+
+  /** Stay in Idle after a fall, without jitter: doubles from fall to fall. */
+  nextIdleHold(): Millis {
+    return millis(Math.min(firstIdleHoldMillis * 2 ** Math.min(this.#falls++, 16), idleHoldCeilingMillis));
+  }
+
+  established(): void {
+    this.#dials = 0;
+  }
+
+  /** A session that was Established since `since` is over. */
+  ended(since: Instant, now: Instant): void {
+    if (now - since >= stableMillis) this.#falls = 0;
+  }
+
+  /** The next falls wait as long as it goes: coming back at once would end the same way (a prefix limit, a fault of ours). */
+  exhaust(): void {
+    this.#falls = 16;
+  }
+
+  reset(): void {
+    this.#dials = 0;
+    this.#falls = 0;
+  }
+}
