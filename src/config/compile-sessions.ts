@@ -1,0 +1,115 @@
+/** Sessions of one node: with the other nodes as `reflection` says, with the outside as `peers` says. */
+import type { FamilyName, PeerRole, PeerSettings, RangeSettings, SessionSettings } from "#base/settings.ts";
+import { type DeclaredNode, nodeSessions, sessionEnds } from "./declared-node.ts";
+import type { PeerEntry } from "./peer-schema.ts";
+import type { Document } from "./schema.ts";
+import { parseSelector } from "./selector.ts";
+
+/** How many clients of a range may be connected at once if the document does not say. */
+const rangeLimit = 100;
+/** Nodes of two AS numbers may be several hops apart: their addresses may be loopbacks. */
+const nodeHops = 64;
+
+/** Sessions with other nodes of the document. */
+export function compileSessions(document: Document, nodes: readonly DeclaredNode[], self: DeclaredNode): readonly PeerSettings[] {
+  const usual = defaults(document, nodes);
+  return nodeSessions(document, nodes, self).map(({ other, client, passive }) => {
+    const { local, remote } = sessionEnds(self, other)!;
+    const external = other.asn !== self.asn;
+    return {
+      ...usual,
+      name: other.name,
+      address: remote,
+      port: other.port,
+      source: local,
+      remoteAs: other.asn,
+      role: external ? "external" : client ? "client" : "non-client",
+      passive,
+      multihop: external ? nodeHops : undefined,
+      nextHopSelf: self.isNode,
+      // Both ends stand in one document, so the reject of RFC 8212 for eBGP without policy has been answered.
+      import: external ? ["all"] : [],
+      export: external ? ["all"] : [],
+    };
+  });
+}
+
+/** Configured neighbours outside the document that select this node. */
+export function compilePeers(document: Document, nodes: readonly DeclaredNode[], self: DeclaredNode): readonly PeerSettings[] {
+  return selectedPeers(document, self).flatMap((peer) => {
+    if (peer.address === undefined) return [];
+    const own = peer.address.includes(":") ? self.ipv6 : self.ipv4;
+    const onLink = peer.asn !== self.asn && (peer.multihop ?? 1) === 1;
+    return [{ ...compileSession(document, nodes, self, peer), name: peer.name, address: peer.address, port: peer.port, source: peer.source ?? (onLink ? undefined : own) }];
+  });
+}
+
+/** Ranges of dynamic neighbours on this node. */
+export function compileRanges(document: Document, nodes: readonly DeclaredNode[], self: DeclaredNode): readonly RangeSettings[] {
+  return selectedPeers(document, self).flatMap((peer) => {
+    if (peer.range === undefined) return [];
+    return [{ ...compileSession(document, nodes, self, peer), name: peer.name, range: peer.range, limit: peer.limit ?? rangeLimit, passive: true }];
+  });
+}
+
+/** Peers of the document whose selector holds for this node. */
+function selectedPeers(document: Document, self: DeclaredNode): readonly PeerEntry[] {
+  return document.peers.filter((peer) => selects(peer, self));
+}
+
+/** True if the peer is one of this node's. */
+export function selects(peer: PeerEntry, node: DeclaredNode): boolean {
+  if (peer.nodes === undefined) return true;
+  const selector = parseSelector(peer.nodes);
+  return selector.ok && selector.value(node.labels);
+}
+
+function compileSession(document: Document, nodes: readonly DeclaredNode[], self: DeclaredNode, peer: PeerEntry): SessionSettings {
+  const role: PeerRole = peer.asn !== self.asn ? "external" : peer.client ? "client" : "non-client";
+  const usual = defaults(document, nodes);
+  return {
+    remoteAs: peer.asn,
+    role,
+    holdSeconds: peer.holdTime ?? usual.holdSeconds,
+    connectRetrySeconds: peer.connectRetry ?? usual.connectRetrySeconds,
+    families: peer.families ?? usual.families,
+    passive: peer.passive,
+    gracefulRestart: peer.gracefulRestart === undefined ? usual.gracefulRestart : restart(peer.gracefulRestart),
+    md5: peer.password,
+    multihop: role !== "external" || peer.ttlSecurity !== undefined ? undefined : (peer.multihop ?? 1),
+    ttlSecurityHops: peer.ttlSecurity,
+    nextHopSelf: peer.nextHopSelf ?? (role === "external" || self.isNode),
+    import: peer.import,
+    export: peer.export,
+    maxPrefixes: peer.maxPrefixes,
+  };
+}
+
+function defaults(document: Document, nodes: readonly DeclaredNode[]): SessionSettings {
+  return {
+    remoteAs: document.asn,
+    role: "non-client",
+    holdSeconds: document.timers.hold,
+    connectRetrySeconds: document.timers.connectRetry,
+    families: usualFamilies(document, nodes),
+    passive: false,
+    gracefulRestart: restart(document.gracefulRestart),
+    md5: undefined,
+    multihop: undefined,
+    ttlSecurityHops: undefined,
+    nextHopSelf: false,
+    import: [],
+    export: [],
+    maxPrefixes: undefined,
+  };
+}
+
+/** IPv4 always; IPv6 as soon as a pool or a node has it. */
+function usualFamilies(document: Document, nodes: readonly DeclaredNode[]): readonly FamilyName[] {
+  const ipv6 = document.pools.some((pool) => pool.cidr.includes(":")) || nodes.some((node) => node.ipv6 !== undefined);
+  return ipv6 ? ["ipv4", "ipv6"] : ["ipv4"];
+}
+
+function restart(entry: Document["gracefulRestart"]): SessionSettings["gracefulRestart"] {
+  return entry === "off" ? undefined : { restartSeconds: entry.restart, staleSeconds: entry.stale };
+}

@@ -1,0 +1,25 @@
+/** Where a document stops, and by which rule: each is refused with a sentence that names the limit (never cut, never ignored). */
+export const limits = {
+  /** The document is one key of etcd, whose requests end at 1.5 MiB. */
+  documentOctets: 1_048_576,
+  /** Nesting of maps and lists; the schema needs 8. */
+  documentDepth: 24,
+  /** Problems printed of one document; the rest are counted. */
+  problems: 50,
+  nodes: 5000,
+  pools: 64,
+  peers: 4096,
+  policies: 256,
+  policyRules: 1024,
+  policyNames: 16,
+  prefixesPerRule: 4096,
+  communitiesPerRule: 32,
+  labels: 64,
+  endpoints: 16,
+  listenAddresses: 16,
+  /** Clients one range may admit. */
+  rangeClients: 10_000,
+  selectorCharacters: 1024,
+  /** Nodes of a full mesh: beyond, every node would keep too many sessions (product §6.5). */
+  meshNodes: 100,
+} as const;

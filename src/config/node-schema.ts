@@ -1,0 +1,59 @@
+/** `nodes:`, `listen:`, timers: who there is and how its BGP speaker behaves. */
+import { z } from "zod";
+import { limits } from "./limits.ts";
+import { Address, Address4, Address6, Asn, Port, duration } from "./scalar-schema.ts";
+
+export const Listen = z.union(
+  [
+    z.literal("off"),
+    z.strictObject({
+      address: z
+        .union([Address, z.array(Address).min(1).max(limits.listenAddresses)], { error: "expected an IP address or a list of them" })
+        .optional()
+        .meta({ description: "Address or addresses to bind; every address of the machine if left out." }),
+      port: Port.default(179).meta({ description: "TCP port." }),
+    }),
+  ],
+  { error: "expected off, or { address: IP, port: 179 }" },
+);
+
+export const GracefulRestart = z.union(
+  [
+    z.literal("off"),
+    z.strictObject({
+      restart: duration(1, 4095).default(120).meta({ description: "How long neighbours wait for our return (RFC 4724 §3 Restart Time)." }),
+      stale: duration(1, 86400).default(300).meta({ description: "How long a returned neighbour's old routes are kept while it sends End-of-RIB." }),
+    }),
+  ],
+  { error: "expected off, or { restart: 120s, stale: 300s }" },
+);
+
+export const HoldTime = duration(3, 65535, true);
+
+export const Timers = z.strictObject({
+  hold: HoldTime.default(90).meta({ description: "Hold time proposed in OPEN; 0 turns keepalives off (RFC 4271 §4.2)." }),
+  connectRetry: duration(1, 3600).default(5).meta({ description: "Wait between attempts to connect; the speaker backs off from there (RFC 4271 §8.2)." }),
+});
+
+const labelKey = /^[A-Za-z0-9]([A-Za-z0-9_./-]{0,61}[A-Za-z0-9])?$/;
+
+export const Node = z.strictObject({
+  address: Address.meta({ description: "Address other nodes reach this node by, the source of its sessions and the next hop of its routes; may be on a loopback. An IPv6-only node writes its IPv6 address here." }),
+  address6: Address6.optional().meta({ description: "IPv6 address beside an IPv4 `address`; needed on every node as soon as there is a routed IPv6 pool." }),
+  roles: z
+    .array(z.enum(["node", "reflector"]))
+    .min(1)
+    .max(2)
+    .default(["node"])
+    .meta({ description: "`node` leases CIDRs and carries pods, `reflector` reflects routes (RFC 4456); `[reflector]` alone leases and programs nothing." }),
+  labels: z
+    .record(z.string().regex(labelKey, "a label name: letters, digits, and _ . / - between them, at most 63"), z.string().max(253))
+    .default({})
+    .meta({ description: "Free key-value pairs for selectors; values are text. `node` and `role` are set by Podway." }),
+  routerId: Address4.optional().meta({ description: "BGP Identifier; the IPv4 address if left out, so an IPv6-only node states it." }),
+  clusterId: Address4.optional().meta({ description: "Cluster id of a reflector (RFC 4456 §7); the router id if left out." }),
+  asn: Asn.optional().meta({ description: "AS number of this node; the document's `asn` if left out." }),
+  listen: Listen.optional().meta({ description: "Where this node accepts BGP connections; the document's `listen` if left out." }),
+});
+
+export type NodeEntry = z.output<typeof Node>;
