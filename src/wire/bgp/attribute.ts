@@ -138,7 +138,7 @@ function finish(draft: Draft, cost: Cost, faults: readonly AttributeFault[]): De
 }
 
 /** RFC 6793 §4.2.3; on a four-octet session neither of the two was read. */
-function mergeFourOctet(attributes: Omit<Draft, "reach" | "unreach">, as4Path: AttributeDraft["as4Path"], as4Aggregator: AttributeDraft["as4Aggregator"]): void {
+function mergeFourOctet(attributes: Draft, as4Path: Draft["as4Path"], as4Aggregator: Draft["as4Aggregator"]): void {
   if (attributes.aggregator && as4Aggregator) {
     if (attributes.aggregator.asn !== asTrans) return;
     attributes.aggregator = as4Aggregator;
@@ -161,28 +161,28 @@ export function encodeAttributes(attributes: PathAttributes, into: Writer, optio
     if (!encode || value === undefined || value === false) continue;
     if (type === attributeType.nextHop && draft.nextHop!.length !== 4) continue;
     const partial = draft.partial?.includes(type) ? attributeFlag.partial : 0;
-    const at = openAttribute(flags | partial, type, into);
+    const at = beginAttribute(flags | partial, type, into);
     encode(value, into, options);
-    closeAttribute(at, into);
+    endAttribute(at, into);
   }
   while (next < unknown.length) encodeUnknown(unknown[next++]!, into);
 }
 
 function encodeUnknown({ flags, type, value }: UnknownAttribute, into: Writer): void {
-  const at = openAttribute(flags | attributeFlag.partial, type, into);
+  const at = beginAttribute(flags | attributeFlag.partial, type, into);
   into.put(value);
-  closeAttribute(at, into);
+  endAttribute(at, into);
 }
 
 /** Writes flags, type and a one-octet length to be filled in; returns where. */
-function openAttribute(flags: number, type: number, into: Writer): number {
+export function beginAttribute(flags: number, type: number, into: Writer): number {
   const at = into.length;
   into.u8(flags).u8(type).u8(0);
   return at;
 }
 
 /** Fills the length in; a value over 255 octets is moved by one to make room for Extended Length. */
-function closeAttribute(at: number, into: Writer): void {
+export function endAttribute(at: number, into: Writer): void {
   const length = into.length - at - 3;
   if (length <= 255) {
     into.patch8(at + 2, length);

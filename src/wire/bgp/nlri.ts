@@ -15,18 +15,23 @@ export interface Nlri {
   readonly pathId?: number;
 }
 
+export interface NlriForm {
+  readonly family: Family;
+  readonly addPath: boolean;
+}
+
 /**
  * How many prefixes bytes[start, end) holds, or -1 if it is no sequence of prefixes (a length over 32 or 128 bits, an
  * overrun): then the whole field cannot be trusted and the session is reset (RFC 7606 §3 j, §5.3). Allocates nothing.
  */
-export function countPrefixes(bytes: Uint8Array, start: number, end: number, options: { readonly maxBits: 32 | 128; readonly addPath: boolean }): number {
-  const lead = options.addPath ? 4 : 0;
+export function countPrefixes(bytes: Uint8Array, start: number, end: number, options: NlriForm): number {
+  const lead = options.addPath ? 4 : 0, maxBits = options.family === 4 ? 32 : 128;
   let at = start, count = 0;
   while (at < end) {
     at += lead;
     if (at >= end) return -1;
     const bits = bytes[at]!;
-    if (bits > options.maxBits) return -1;
+    if (bits > maxBits) return -1;
     at += 1 + ((bits + 7) >> 3);
     count++;
   }
@@ -34,9 +39,9 @@ export function countPrefixes(bytes: Uint8Array, start: number, end: number, opt
 }
 
 /** The same as values: for control, monitoring and tests. Undefined where `countPrefixes` says -1. */
-export function decodePrefixes(bytes: Uint8Array, start: number, end: number, options: { readonly family: Family; readonly addPath: boolean }): Nlri[] | undefined {
+export function decodePrefixes(bytes: Uint8Array, start: number, end: number, options: NlriForm): Nlri[] | undefined {
   const size = options.family === 4 ? 4 : 16;
-  if (countPrefixes(bytes, start, end, { maxBits: size === 4 ? 32 : 128, addPath: options.addPath }) < 0) return undefined;
+  if (countPrefixes(bytes, start, end, options) < 0) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const out: Nlri[] = [];
   let at = start;
