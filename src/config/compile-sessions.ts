@@ -1,9 +1,8 @@
 /** Sessions of one node: with the other nodes as `reflection` says, with the outside as `peers` says. */
 import type { FamilyName, PeerRole, PeerSettings, RangeSettings, SessionSettings } from "#base/settings.ts";
 import { type DeclaredNode, nodeSessions, sessionEnds } from "./declared-node.ts";
-import type { PeerEntry } from "./peer-schema.ts";
+import { type PeerEntry, selectorOf } from "./peer-schema.ts";
 import type { Document } from "./schema.ts";
-import { parseSelector } from "./selector.ts";
 
 /** How many clients of a range may be connected at once if the document does not say. */
 const rangeLimit = 100;
@@ -54,14 +53,7 @@ export function compileRanges(document: Document, nodes: readonly DeclaredNode[]
 
 /** Peers of the document whose selector holds for this node. */
 function selectedPeers(document: Document, self: DeclaredNode): readonly PeerEntry[] {
-  return document.peers.filter((peer) => selects(peer, self));
-}
-
-/** True if the peer is one of this node's. */
-export function selects(peer: PeerEntry, node: DeclaredNode): boolean {
-  if (peer.nodes === undefined) return true;
-  const selector = parseSelector(peer.nodes);
-  return selector.ok && selector.value(node.labels);
+  return document.peers.filter((peer) => selectorOf(peer)(self.labels));
 }
 
 function compileSession(document: Document, nodes: readonly DeclaredNode[], self: DeclaredNode, peer: PeerEntry): SessionSettings {

@@ -1,20 +1,32 @@
 /** zod's issues → findings a person can act on: where, what is wrong, what would be right. */
 import type { z } from "zod";
 import { nearestName } from "./nearest-name.ts";
-import { type Finding, type Path, wrong } from "./problem.ts";
+import { type Finding, type Path, printPath, wrong } from "./problem.ts";
 import { type JsonSchema, documentJsonSchema } from "./schema.ts";
 
 type Issue = z.core.$ZodIssue;
+
+/** Findings of all issues. A key that is missing because it is mistyped beside is told once, as the mistyped one. */
+export function explainIssues(issues: readonly Issue[], document: unknown): readonly Finding[] {
+  const findings = issues.flatMap((issue) => explainIssue(issue, document));
+  const meant = new Set(findings.flatMap((finding) => (finding.meant === undefined ? [] : [printPath([...finding.path.slice(0, -1), finding.meant])])));
+  return findings.filter((finding) => !meant.has(printPath(finding.path)));
+}
+
+interface Explained extends Finding {
+  /** The known key an unknown one was probably meant to be. */
+  readonly meant?: string;
+}
 
 /**
  * Findings of one issue. `document` is the value that was checked. Issues must come from a parse whose error map answers ""
  * (parse.ts), so that an issue with a message has one that the schema wrote (scalar-schema.ts says of which two kinds).
  */
-export function explainIssue(issue: Issue, document: unknown, base: Path = []): readonly Finding[] {
+function explainIssue(issue: Issue, document: unknown, base: Path = []): readonly Explained[] {
   const path = [...base, ...(issue.path as (string | number)[])];
   switch (issue.code) {
     case "unrecognized_keys":
-      return issue.keys.map((key) => wrong([...path, key], unknownKey(key, knownKeys(path)), "key"));
+      return issue.keys.map((key) => unknownKey(key, path));
     case "invalid_key":
       return issue.issues.slice(0, 1).map((inner) => wrong(path, `${inner.message === "" ? "not a known name" : `expected ${inner.message}`}${keySuggestion(path)}`, "key"));
     case "invalid_union":
@@ -27,7 +39,7 @@ export function explainIssue(issue: Issue, document: unknown, base: Path = []): 
 }
 
 /** The branch that was meant is the one with the fewest objections; a value of no branch's kind gets the union's own sentence. */
-function explainUnion(issue: Extract<Issue, { code: "invalid_union" }>, document: unknown, path: Path): readonly Finding[] {
+function explainUnion(issue: Extract<Issue, { code: "invalid_union" }>, document: unknown, path: Path): readonly Explained[] {
   const value = valueAt(document, path);
   if (value === undefined) return [wrong(path, missing(path))];
   const branches = issue.errors.filter((branch) => !branch.some((inner) => inner.path.length === 0 && (inner.code === "invalid_type" || inner.code === "invalid_value")));
@@ -66,9 +78,11 @@ function missing(path: Path): string {
   return `is missing${description === undefined ? "" : `; it is needed: ${description.replace(/\.$/, "")}`}`;
 }
 
-function unknownKey(key: string, known: readonly string[]): string {
-  const near = nearestName(key, known);
-  return `unknown key; ${near === undefined ? `the keys here are ${known.join(", ")}` : `did you mean ${JSON.stringify(near)}?`}`;
+function unknownKey(key: string, path: Path): Explained {
+  const known = knownKeys(path);
+  const meant = nearestName(key, known);
+  const advice = meant === undefined ? `the keys here are ${known.join(", ")}` : `did you mean ${JSON.stringify(meant)}?`;
+  return { ...wrong([...path, key], `unknown key; ${advice}`, "key"), ...(meant === undefined ? {} : { meant }) };
 }
 
 function keySuggestion(path: Path): string {

@@ -2,7 +2,7 @@
 import { type Outcome, failed, ok } from "#base/fault.ts";
 import { checkDocument } from "./check.ts";
 import { readSource } from "./document-source.ts";
-import { explainIssue } from "./explain.ts";
+import { explainIssues } from "./explain.ts";
 import { limits } from "./limits.ts";
 import { type DocumentFault, type Finding, type Problem, documentFault } from "./problem.ts";
 import { type Document, DocumentSchema } from "./schema.ts";
@@ -22,7 +22,7 @@ export function parseDocument(text: string, file: string): Outcome<ParsedDocumen
   if (!source.ok) return failed(limited(source.fault, file));
   if (source.value.value === null) return failed(limited([source.value.problem({ ...empty })], file));
   const shape = DocumentSchema.safeParse(source.value.value, { error: () => "" });
-  if (!shape.success) return failed(limited(located(shape.error.issues.flatMap((issue) => explainIssue(issue, source.value.value)), source.value.problem), file));
+  if (!shape.success) return failed(limited(located(explainIssues(shape.error.issues, source.value.value), source.value.problem), file));
   const findings = located(checkDocument(shape.data), source.value.problem);
   if (findings.some((problem) => problem.severity === "error")) return failed(limited(findings, file));
   return ok({ document: shape.data, warnings: findings });

@@ -4,7 +4,7 @@ import { limits } from "./limits.ts";
 import { GracefulRestart, HoldTime } from "./node-schema.ts";
 import { PolicyName } from "./policy-schema.ts";
 import { Address, Asn, Cidr, Name, Port, Secret, duration } from "./scalar-schema.ts";
-import { parseSelector } from "./selector.ts";
+import { type Selector as NodeSelector, parseSelector } from "./selector.ts";
 
 export const Selector = z.string().max(limits.selectorCharacters).superRefine((text, context) => {
   const parsed = parseSelector(text);
@@ -45,3 +45,9 @@ export const Peer = z.strictObject({
 export const Peers = z.array(Peer).max(limits.peers).default([]).meta({ description: "Neighbours that are not nodes of this document." });
 
 export type PeerEntry = z.output<typeof Peer>;
+
+/** Which nodes have this peer; the schema has seen to it that the text is a selector. */
+export function selectorOf(peer: PeerEntry): NodeSelector {
+  const parsed = peer.nodes === undefined ? undefined : parseSelector(peer.nodes);
+  return parsed?.ok === true ? parsed.value : () => parsed === undefined;
+}
