@@ -6,7 +6,7 @@
  *   | type   | count  | count × AS number
  *   +--------+--------+----------------- - -
  */
-import { Reader, type Writer } from "#base/bytes.ts";
+import type { Reader, Writer } from "#base/bytes.ts";
 import { asTrans } from "./constants.ts";
 
 /** Registry "BGP AS_PATH Segment Types": the confederation ones are RFC 5065's. */
@@ -135,7 +135,8 @@ export function mergeAs4Path(asPath: AsPath, as4Path: AsPath): AsPath {
 
 /** A sequence cut in two by the merge is one sequence again, as far as one segment can hold it. */
 function join(lead: readonly AsPathSegment[], tail: AsPath): AsPath {
-  const a = lead.at(-1), b = tail[0];
+  const a = lead.at(-1),
+    b = tail[0];
   const joins = a?.type === segmentType.asSequence && b?.type === segmentType.asSequence && a.asns.length + b.asns.length <= maxSegmentLength;
   if (!joins) return [...lead, ...tail];
   return [...lead.slice(0, -1), { type: segmentType.asSequence, asns: Uint32Array.of(...a.asns, ...b.asns) }, ...tail.slice(1)];

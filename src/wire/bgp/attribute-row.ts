@@ -54,8 +54,14 @@ const wellKnown = attributeFlag.transitive;
 const optional = attributeFlag.optional;
 const optionalTransitive = attributeFlag.optional | attributeFlag.transitive;
 
-const exactly = (size: number) => (length: number): boolean => length === size;
-const manyOf = (size: number) => (length: number): boolean => length > 0 && length % size === 0;
+const exactly =
+  (size: number) =>
+  (length: number): boolean =>
+    length === size;
+const manyOf =
+  (size: number) =>
+  (length: number): boolean =>
+    length > 0 && length % size === 0;
 
 const words = (v: Reader): Uint32Array => Uint32Array.from({ length: v.left / 4 }, () => v.u32());
 const putWords = (value: Uint32Array, into: Writer): void => value.forEach((word) => into.u32(word));
@@ -65,7 +71,12 @@ const copy = (v: Reader, size = v.left): Uint8Array => new Uint8Array(v.view(siz
 /** Ascending by type: the order they are written in. */
 export const attributeRows: readonly AttributeRow[] = [
   row({
-    type: attributeType.origin, name: "ORIGIN", key: "origin", flags: wellKnown, whenBad: "withdraw", subcode: updateSubcode.invalidOrigin,
+    type: attributeType.origin,
+    name: "ORIGIN",
+    key: "origin",
+    flags: wellKnown,
+    whenBad: "withdraw",
+    subcode: updateSubcode.invalidOrigin,
     fits: exactly(1),
     decode: (v) => {
       const value = v.u8();
@@ -75,33 +86,64 @@ export const attributeRows: readonly AttributeRow[] = [
   }),
   row({
     // AS 0 makes it malformed (RFC 7607 §2). An empty one is not (RFC 4271 §5.1.2).
-    type: attributeType.asPath, name: "AS_PATH", key: "asPath", flags: wellKnown, whenBad: "withdraw", subcode: updateSubcode.malformedAsPath,
+    type: attributeType.asPath,
+    name: "AS_PATH",
+    key: "asPath",
+    flags: wellKnown,
+    whenBad: "withdraw",
+    subcode: updateSubcode.malformedAsPath,
     fits: () => true,
     decode: (v, { fourOctetAs }) => withoutAsZero(decodeAsPath(v, fourOctetAs ? 4 : 2)),
     encode: (value, into, { fourOctetAs }) => encodeAsPath(value, into, fourOctetAs ? 4 : 2),
   }),
   row({
-    type: attributeType.nextHop, name: "NEXT_HOP", key: "nextHop", flags: wellKnown, whenBad: "withdraw", subcode: updateSubcode.invalidNextHop,
-    fits: exactly(4), decode: (v) => copy(v),
+    type: attributeType.nextHop,
+    name: "NEXT_HOP",
+    key: "nextHop",
+    flags: wellKnown,
+    whenBad: "withdraw",
+    subcode: updateSubcode.invalidNextHop,
+    fits: exactly(4),
+    decode: (v) => copy(v),
     encode: (value, into) => into.put(value),
   }),
   row({
-    type: attributeType.med, name: "MULTI_EXIT_DISC", key: "med", flags: optional, whenBad: "withdraw",
-    fits: exactly(4), decode: (v) => v.u32(),
+    type: attributeType.med,
+    name: "MULTI_EXIT_DISC",
+    key: "med",
+    flags: optional,
+    whenBad: "withdraw",
+    fits: exactly(4),
+    decode: (v) => v.u32(),
     encode: (value, into) => into.u32(value),
   }),
   row({
-    type: attributeType.localPref, name: "LOCAL_PREF", key: "localPref", flags: wellKnown, whenBad: "withdraw", onlyFrom: "internal",
-    fits: exactly(4), decode: (v) => v.u32(),
+    type: attributeType.localPref,
+    name: "LOCAL_PREF",
+    key: "localPref",
+    flags: wellKnown,
+    whenBad: "withdraw",
+    onlyFrom: "internal",
+    fits: exactly(4),
+    decode: (v) => v.u32(),
     encode: (value, into) => into.u32(value),
   }),
   row({
-    type: attributeType.atomicAggregate, name: "ATOMIC_AGGREGATE", key: "atomicAggregate", flags: wellKnown, whenBad: "discard",
-    fits: exactly(0), decode: () => true,
+    type: attributeType.atomicAggregate,
+    name: "ATOMIC_AGGREGATE",
+    key: "atomicAggregate",
+    flags: wellKnown,
+    whenBad: "discard",
+    fits: exactly(0),
+    decode: () => true,
     encode: () => {},
   }),
   row({
-    type: attributeType.aggregator, name: "AGGREGATOR", key: "aggregator", flags: optionalTransitive, whenBad: "discard",
+    type: attributeType.aggregator,
+    name: "AGGREGATOR",
+    key: "aggregator",
+    flags: optionalTransitive,
+    whenBad: "discard",
     fits: (length, { fourOctetAs }) => length === (fourOctetAs ? 8 : 6),
     decode: (v, { fourOctetAs }) => decodeAggregator(v, fourOctetAs),
     encode: ({ asn, address }, into, { fourOctetAs }) => {
@@ -110,52 +152,110 @@ export const attributeRows: readonly AttributeRow[] = [
     },
   }),
   row({
-    type: attributeType.communities, name: "COMMUNITIES", key: "communities", flags: optionalTransitive, whenBad: "withdraw",
-    fits: manyOf(4), decode: (v) => dropDuplicates(words(v), 1),
+    type: attributeType.communities,
+    name: "COMMUNITIES",
+    key: "communities",
+    flags: optionalTransitive,
+    whenBad: "withdraw",
+    fits: manyOf(4),
+    decode: (v) => dropDuplicates(words(v), 1),
     encode: (value, into) => putWords(dropDuplicates(value, 1), into),
   }),
   row({
-    type: attributeType.originatorId, name: "ORIGINATOR_ID", key: "originatorId", flags: optional, whenBad: "withdraw", onlyFrom: "internal",
-    fits: exactly(4), decode: (v) => v.u32(),
+    type: attributeType.originatorId,
+    name: "ORIGINATOR_ID",
+    key: "originatorId",
+    flags: optional,
+    whenBad: "withdraw",
+    onlyFrom: "internal",
+    fits: exactly(4),
+    decode: (v) => v.u32(),
     encode: (value, into) => into.u32(value),
   }),
   row({
-    type: attributeType.clusterList, name: "CLUSTER_LIST", key: "clusterList", flags: optional, whenBad: "withdraw", onlyFrom: "internal",
-    fits: manyOf(4), decode: words, encode: putWords,
+    type: attributeType.clusterList,
+    name: "CLUSTER_LIST",
+    key: "clusterList",
+    flags: optional,
+    whenBad: "withdraw",
+    onlyFrom: "internal",
+    fits: manyOf(4),
+    decode: words,
+    encode: putWords,
   }),
   row({
-    type: attributeType.mpReach, name: "MP_REACH_NLRI", key: "reach", flags: optional, whenBad: "reset", whenFlags: "reset",
-    fits: (length) => length >= 5, decode: decodeReach,
+    type: attributeType.mpReach,
+    name: "MP_REACH_NLRI",
+    key: "reach",
+    flags: optional,
+    whenBad: "reset",
+    whenFlags: "reset",
+    fits: (length) => length >= 5,
+    decode: decodeReach,
   }),
   row({
-    type: attributeType.mpUnreach, name: "MP_UNREACH_NLRI", key: "unreach", flags: optional, whenBad: "reset", whenFlags: "reset",
+    type: attributeType.mpUnreach,
+    name: "MP_UNREACH_NLRI",
+    key: "unreach",
+    flags: optional,
+    whenBad: "reset",
+    whenFlags: "reset",
     fits: (length) => length >= 3,
     decode: (v) => ({ afi: v.u16(), safi: v.u8(), start: v.at, end: v.end }),
   }),
   row({
-    type: attributeType.extendedCommunities, name: "EXTENDED COMMUNITIES", key: "extendedCommunities", flags: optionalTransitive, whenBad: "withdraw",
-    fits: manyOf(8), decode: (v) => copy(v),
+    type: attributeType.extendedCommunities,
+    name: "EXTENDED COMMUNITIES",
+    key: "extendedCommunities",
+    flags: optionalTransitive,
+    whenBad: "withdraw",
+    fits: manyOf(8),
+    decode: (v) => copy(v),
     encode: (value, into) => into.put(value),
   }),
   row({
     // RFC 6793 §6: malformed ones are discarded; AS 0 in here counts as malformed (RFC 7607 §2).
-    type: attributeType.as4Path, name: "AS4_PATH", key: "as4Path", flags: optionalTransitive, whenBad: "discard", whenFlags: "discard", onlyFrom: "two-octet",
-    fits: (length) => length > 0, decode: (v) => withoutAsZero(decodeAsPath(v, 4)),
+    type: attributeType.as4Path,
+    name: "AS4_PATH",
+    key: "as4Path",
+    flags: optionalTransitive,
+    whenBad: "discard",
+    whenFlags: "discard",
+    onlyFrom: "two-octet",
+    fits: (length) => length > 0,
+    decode: (v) => withoutAsZero(decodeAsPath(v, 4)),
     encode: (value, into) => encodeAsPath(value, into, 4),
   }),
   row({
-    type: attributeType.as4Aggregator, name: "AS4_AGGREGATOR", key: "as4Aggregator", flags: optionalTransitive, whenBad: "discard", whenFlags: "discard",
-    onlyFrom: "two-octet", fits: exactly(8), decode: (v) => decodeAggregator(v, true),
+    type: attributeType.as4Aggregator,
+    name: "AS4_AGGREGATOR",
+    key: "as4Aggregator",
+    flags: optionalTransitive,
+    whenBad: "discard",
+    whenFlags: "discard",
+    onlyFrom: "two-octet",
+    fits: exactly(8),
+    decode: (v) => decodeAggregator(v, true),
     encode: ({ asn, address }, into) => into.u32(asn).put(address),
   }),
   row({
-    type: attributeType.largeCommunities, name: "LARGE_COMMUNITY", key: "largeCommunities", flags: optionalTransitive, whenBad: "withdraw",
-    fits: manyOf(12), decode: (v) => dropDuplicates(words(v), 3),
+    type: attributeType.largeCommunities,
+    name: "LARGE_COMMUNITY",
+    key: "largeCommunities",
+    flags: optionalTransitive,
+    whenBad: "withdraw",
+    fits: manyOf(12),
+    decode: (v) => dropDuplicates(words(v), 3),
     encode: (value, into) => putWords(dropDuplicates(value, 3), into),
   }),
   row({
-    type: attributeType.onlyToCustomer, name: "ONLY_TO_CUSTOMER", key: "otc", flags: optionalTransitive, whenBad: "withdraw",
-    fits: exactly(4), decode: (v) => v.u32(),
+    type: attributeType.onlyToCustomer,
+    name: "ONLY_TO_CUSTOMER",
+    key: "otc",
+    flags: optionalTransitive,
+    whenBad: "withdraw",
+    fits: exactly(4),
+    decode: (v) => v.u32(),
     encode: (value, into) => into.u32(value),
   }),
 ];
@@ -186,7 +286,9 @@ function decodeAggregator(v: Reader, fourOctetAs: boolean): Aggregator | undefin
  * hop of 16 or 32 octets (RFC 2545 §3, RFC 8950 §3), IPv4 one of 4; other families are not ours to judge.
  */
 function decodeReach(v: Reader): MpReach | undefined {
-  const family = v.u16(), subsequent = v.u8(), length = v.u8();
+  const family = v.u16(),
+    subsequent = v.u8(),
+    length = v.u8();
   if (length + 1 > v.left) return undefined;
   const unicast = subsequent === safi.unicast && (family === afi.ipv4 || family === afi.ipv6);
   if (unicast && length !== 16 && length !== 32 && !(length === 4 && family === afi.ipv4)) return undefined;

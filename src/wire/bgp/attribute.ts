@@ -11,7 +11,14 @@ import { type AttributeDraft, type AttributeRow, attributeRow, attributeRows, ty
 import { asTrans, attributeFlag, attributeType, errorCode, maxMessageLength, updateSubcode } from "./constants.ts";
 import { type PeerFault, peerFault } from "./notification.ts";
 import {
-  type AttributeContext, type AttributeFault, type Cost, type MpReach, type MpUnreach, type PathAttributes, strongest, type UnknownAttribute,
+  type AttributeContext,
+  type AttributeFault,
+  type Cost,
+  type MpReach,
+  type MpUnreach,
+  type PathAttributes,
+  strongest,
+  type UnknownAttribute,
 } from "./path-attributes.ts";
 
 export type { PathAttributes } from "./path-attributes.ts";
@@ -39,16 +46,19 @@ const maxDataLength = maxMessageLength - 21;
  */
 export function decodeAttributes(bytes: Uint8Array, start: number, end: number, context: AttributeContext): DecodedAttributes {
   const draft: Draft = {};
-  const unknown: UnknownAttribute[] = [], faults: AttributeFault[] = [];
+  const unknown: UnknownAttribute[] = [],
+    faults: AttributeFault[] = [];
   const seen = new Set<number>();
-  let at = start, cost: Cost = "none";
+  let at = start,
+    cost: Cost = "none";
   const blame = (fault: AttributeFault): void => {
     faults.push(fault);
     cost = strongest(cost, fault.cost);
   };
   while (at < end && (cost as Cost) !== "reset") {
     const from = at;
-    const flags = bytes[at]!, type = bytes[at + 1]!;
+    const flags = bytes[at]!,
+      type = bytes[at + 1]!;
     const head = (flags & attributeFlag.extendedLength) !== 0 ? 4 : 3;
     const length = head === 4 ? (bytes[at + 2]! << 8) | bytes[at + 3]! : bytes[at + 2]!;
     if (at + head > end || at + head + length > end) {

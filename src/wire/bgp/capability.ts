@@ -48,7 +48,14 @@ export interface Capabilities {
 }
 
 export const noCapabilities: Capabilities = {
-  families: [], routeRefresh: false, enhancedRouteRefresh: false, extendedMessage: false, addPath: [], extendedNextHop: [], longLived: [], unknown: [],
+  families: [],
+  routeRefresh: false,
+  enhancedRouteRefresh: false,
+  extendedMessage: false,
+  addPath: [],
+  extendedNextHop: [],
+  longLived: [],
+  unknown: [],
 };
 
 /** RFC 4760 §8: a speaker that names no family means IPv4 unicast. */
@@ -68,8 +75,14 @@ interface Row {
   readonly encode: (of: Capabilities) => readonly Writer[];
 }
 
-const exactly = (size: number) => (length: number): boolean => length === size;
-const manyOf = (size: number) => (length: number): boolean => length % size === 0;
+const exactly =
+  (size: number) =>
+  (length: number): boolean =>
+    length === size;
+const manyOf =
+  (size: number) =>
+  (length: number): boolean =>
+    length % size === 0;
 
 const value = (): Writer => new Writer(16);
 /** One instance that lists `families`, or none if there are none. */
@@ -81,7 +94,9 @@ const listing = <T>(families: readonly T[], put: (one: T, into: Writer) => void)
 
 type Flag = "routeRefresh" | "enhancedRouteRefresh" | "extendedMessage";
 const flagRow = (code: number, name: string, key: Flag): Row => ({
-  code, name, fits: exactly(0),
+  code,
+  name,
+  fits: exactly(0),
   decode: (_, into) => {
     into[key] = true;
   },
@@ -90,7 +105,9 @@ const flagRow = (code: number, name: string, key: Flag): Row => ({
 
 const rows: readonly Row[] = [
   {
-    code: capabilityCode.multiprotocol, name: "Multiprotocol", fits: exactly(4),
+    code: capabilityCode.multiprotocol,
+    name: "Multiprotocol",
+    fits: exactly(4),
     decode: (v, into) => {
       into.families = replace(into.families, [{ afi: v.u16(), safi: v.u16() & 0xff }]);
     },
@@ -98,7 +115,9 @@ const rows: readonly Row[] = [
   },
   flagRow(capabilityCode.routeRefresh, "Route Refresh", "routeRefresh"),
   {
-    code: capabilityCode.extendedNextHop, name: "Extended Next Hop Encoding", fits: manyOf(6),
+    code: capabilityCode.extendedNextHop,
+    name: "Extended Next Hop Encoding",
+    fits: manyOf(6),
     decode: (v, into) => {
       const found = list(v, () => ({ afi: v.u16(), safi: v.u16() & 0xff, nextHopAfi: v.u16() }));
       into.extendedNextHop = [...into.extendedNextHop, ...found];
@@ -107,14 +126,18 @@ const rows: readonly Row[] = [
   },
   flagRow(capabilityCode.extendedMessage, "Extended Message", "extendedMessage"),
   {
-    code: capabilityCode.role, name: "BGP Role", fits: exactly(1),
+    code: capabilityCode.role,
+    name: "BGP Role",
+    fits: exactly(1),
     decode: (v, into) => {
       into.role = v.u8();
     },
     encode: ({ role }) => (role === undefined ? [] : [value().u8(role)]),
   },
   {
-    code: capabilityCode.gracefulRestart, name: "Graceful Restart", fits: (length) => length >= 2 && (length - 2) % 4 === 0,
+    code: capabilityCode.gracefulRestart,
+    name: "Graceful Restart",
+    fits: (length) => length >= 2 && (length - 2) % 4 === 0,
     decode: (v, into) => {
       const head = v.u16();
       const families = list(v, () => ({ afi: v.u16(), safi: v.u8(), forwarding: (v.u8() & 0x80) !== 0 }));
@@ -124,12 +147,18 @@ const rows: readonly Row[] = [
       if (!gracefulRestart) return [];
       const { restarting, notification, restartSeconds, families } = gracefulRestart;
       const into = value().u16((restarting ? 0x8000 : 0) | (notification ? 0x4000 : 0) | Math.min(restartSeconds, 0x0fff));
-      for (const { afi, safi, forwarding } of families) into.u16(afi).u8(safi).u8(forwarding ? 0x80 : 0);
+      for (const { afi, safi, forwarding } of families)
+        into
+          .u16(afi)
+          .u8(safi)
+          .u8(forwarding ? 0x80 : 0);
       return [into];
     },
   },
   {
-    code: capabilityCode.fourOctetAs, name: "Four-octet AS Number", fits: exactly(4),
+    code: capabilityCode.fourOctetAs,
+    name: "Four-octet AS Number",
+    fits: exactly(4),
     decode: (v, into) => {
       into.fourOctetAs = v.u32();
     },
@@ -137,23 +166,39 @@ const rows: readonly Row[] = [
   },
   {
     // RFC 7911 §4: 1 receive, 2 send, 3 both; a tuple with anything else is ignored.
-    code: capabilityCode.addPath, name: "ADD-PATH", fits: manyOf(4),
+    code: capabilityCode.addPath,
+    name: "ADD-PATH",
+    fits: manyOf(4),
     decode: (v, into) => {
       const found = list(v, () => ({ afi: v.u16(), safi: v.u8(), mode: v.u8() })).filter(({ mode }) => mode >= 1 && mode <= 3);
-      into.addPath = replace(into.addPath, found.map(({ afi, safi, mode }) => ({ afi, safi, receive: (mode & 1) !== 0, send: (mode & 2) !== 0 })));
+      into.addPath = replace(
+        into.addPath,
+        found.map(({ afi, safi, mode }) => ({ afi, safi, receive: (mode & 1) !== 0, send: (mode & 2) !== 0 })),
+      );
     },
     encode: ({ addPath }) =>
-      listing(addPath, ({ afi, safi, receive, send }, into) => into.u16(afi).u8(safi).u8((receive ? 1 : 0) | (send ? 2 : 0))),
+      listing(addPath, ({ afi, safi, receive, send }, into) =>
+        into
+          .u16(afi)
+          .u8(safi)
+          .u8((receive ? 1 : 0) | (send ? 2 : 0)),
+      ),
   },
   flagRow(capabilityCode.enhancedRouteRefresh, "Enhanced Route Refresh", "enhancedRouteRefresh"),
   {
-    code: capabilityCode.longLivedGracefulRestart, name: "Long-lived Graceful Restart", fits: manyOf(7),
+    code: capabilityCode.longLivedGracefulRestart,
+    name: "Long-lived Graceful Restart",
+    fits: manyOf(7),
     decode: (v, into) => {
       into.longLived = list(v, () => ({ afi: v.u16(), safi: v.u8(), forwarding: (v.u8() & 0x80) !== 0, staleSeconds: v.u24() }));
     },
     encode: ({ longLived }) =>
       listing(longLived, ({ afi, safi, forwarding, staleSeconds }, into) => {
-        into.u16(afi).u8(safi).u8(forwarding ? 0x80 : 0).u24(Math.min(staleSeconds, 0xff_ffff));
+        into
+          .u16(afi)
+          .u8(safi)
+          .u8(forwarding ? 0x80 : 0)
+          .u24(Math.min(staleSeconds, 0xff_ffff));
       }),
   },
 ];
@@ -180,7 +225,8 @@ export function decodeCapabilities(from: Reader, into: Capabilities): Decoded<Ca
   const draft: Draft = { ...into };
   while (from.left > 0) {
     if (from.left < 2) return refused("a capability is cut off");
-    const code = from.u8(), length = from.u8();
+    const code = from.u8(),
+      length = from.u8();
     if (length > from.left) return refused(`capability ${code} runs past its optional parameter`);
     const row = rowOf.get(code);
     if (!row) {

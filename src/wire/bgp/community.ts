@@ -64,7 +64,8 @@ const extendedSubtype: Readonly<Record<number, string>> = { 2: "target", 3: "ori
 /** `target:65000:100`, `origin:10.0.0.1:5`, or `0x` and 16 hexadecimal digits for what has no other spelling here. */
 export function printExtendedCommunity(octets: Uint8Array): string {
   const view = new DataView(octets.buffer, octets.byteOffset, 8);
-  const type = view.getUint8(0), name = extendedSubtype[view.getUint8(1)];
+  const type = view.getUint8(0),
+    name = extendedSubtype[view.getUint8(1)];
   if (name !== undefined && type === extendedType.twoOctetAs) return `${name}:${view.getUint16(2)}:${view.getUint32(4)}`;
   if (name !== undefined && type === extendedType.ip4) return `${name}:${printIp(octets.subarray(2, 6))}:${view.getUint16(6)}`;
   // RFC 5668: an "L" keeps a small four-octet AS number apart from a two-octet one.
@@ -79,7 +80,8 @@ export function parseExtendedCommunity(text: string): Uint8Array | undefined {
   const match = /^(target|origin):([^:]+):(\d{1,10})$/.exec(text);
   if (!match) return undefined;
   const [, name, admin, assigned] = match as unknown as readonly [string, string, string, string];
-  const value = Number(assigned), ip = parseIpBytes(admin);
+  const value = Number(assigned),
+    ip = parseIpBytes(admin);
   const out = new Uint8Array(8);
   const view = new DataView(out.buffer);
   view.setUint8(1, name === "target" ? 2 : 3);

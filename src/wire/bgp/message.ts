@@ -10,7 +10,9 @@ import { type Decoded, type PeerFault, peerFault } from "./notification.ts";
 /** Least length by type, header included (RFC 4271 §6.1, RFC 2918 §3). Index 0 is no type. */
 const leastLength = [0, 29, 23, 21, 19, 23] as const;
 
-const markerFault = -1, lengthFault = -2, typeFault = -3;
+const markerFault = -1,
+  lengthFault = -2,
+  typeFault = -3;
 
 /**
  * What stands at bytes[at, end): the length of the whole message if all of it is there, 0 if more octets are needed, and a
@@ -38,7 +40,8 @@ function longest(type: number, maxLength: number): number {
 export function headerFault(bytes: Uint8Array, at: number, answer: number): PeerFault {
   const { messageHeader } = errorCode;
   if (answer === markerFault) return peerFault(messageHeader, headerSubcode.notSynchronized, "the marker of a message is not all ones");
-  const length = (bytes[at + 16]! << 8) | bytes[at + 17]!, type = bytes[at + 18]!;
+  const length = (bytes[at + 16]! << 8) | bytes[at + 17]!,
+    type = bytes[at + 18]!;
   if (answer === typeFault) return peerFault(messageHeader, headerSubcode.badType, `message type ${type} is unknown`, Uint8Array.of(type));
   const data = Uint8Array.of(length >> 8, length & 0xff);
   return peerFault(messageHeader, headerSubcode.badLength, `a message of type ${type} cannot be ${length} octets long`, data);
@@ -73,7 +76,10 @@ export interface Notification {
 export function encodeNotification({ code, subcode, data }: Notification): Uint8Array {
   const into = new Writer(headerLength + 2 + data.length);
   const at = beginMessage(into, messageType.notification);
-  into.u8(code).u8(subcode).put(data.subarray(0, maxMessageLength - headerLength - 2));
+  into
+    .u8(code)
+    .u8(subcode)
+    .put(data.subarray(0, maxMessageLength - headerLength - 2));
   endMessage(into, at);
   return into.written;
 }

@@ -25,8 +25,10 @@ export interface NlriForm {
  * overrun): then the whole field cannot be trusted and the session is reset (RFC 7606 §3 j, §5.3). Allocates nothing.
  */
 export function countPrefixes(bytes: Uint8Array, start: number, end: number, options: NlriForm): number {
-  const lead = options.addPath ? 4 : 0, maxBits = options.family === 4 ? 32 : 128;
-  let at = start, count = 0;
+  const lead = options.addPath ? 4 : 0,
+    maxBits = options.family === 4 ? 32 : 128;
+  let at = start,
+    count = 0;
   while (at < end) {
     at += lead;
     if (at >= end) return -1;

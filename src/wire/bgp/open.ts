@@ -37,7 +37,9 @@ function decodeBody(body: Reader): Decoded<Open> {
   const spoken = body.u8();
   // The data is the version we speak (RFC 4271 §6.2).
   if (spoken !== version) return refused(openSubcode.unsupportedVersion, `BGP version ${spoken} is not spoken here`, Uint8Array.of(0, version));
-  const as2 = body.u16(), holdSeconds = body.u16(), bgpIdentifier = body.u32();
+  const as2 = body.u16(),
+    holdSeconds = body.u16(),
+    bgpIdentifier = body.u32();
   const parsed = decodeParameters(body);
   if (!parsed.ok) return parsed;
   const capabilities = parsed.value;
@@ -81,10 +83,26 @@ export function encodeOpen({ asn, holdSeconds, bgpIdentifier, capabilities }: Op
   const list = values.written;
   const into = new Writer();
   const at = beginMessage(into, messageType.open);
-  into.u8(version).u16(asn > 0xffff ? asTrans : asn).u16(holdSeconds).u32(bgpIdentifier);
+  into
+    .u8(version)
+    .u16(asn > 0xffff ? asTrans : asn)
+    .u16(holdSeconds)
+    .u32(bgpIdentifier);
   if (list.length === 0) into.u8(0);
-  else if (list.length + 2 <= 255) into.u8(list.length + 2).u8(parameterType.capabilities).u8(list.length).put(list);
-  else into.u8(255).u8(parameterType.extendedLength).u16(list.length + 3).u8(parameterType.capabilities).u16(list.length).put(list);
+  else if (list.length + 2 <= 255)
+    into
+      .u8(list.length + 2)
+      .u8(parameterType.capabilities)
+      .u8(list.length)
+      .put(list);
+  else
+    into
+      .u8(255)
+      .u8(parameterType.extendedLength)
+      .u16(list.length + 3)
+      .u8(parameterType.capabilities)
+      .u16(list.length)
+      .put(list);
   endMessage(into, at);
   return into.written;
 }
