@@ -8,26 +8,36 @@ export type Expectation =
   | { readonly kind: "route"; readonly on: string; readonly to: string; readonly via: string | undefined; readonly absent: boolean }
   /** `to` is a machine or an address. */
   | { readonly kind: "ping"; readonly from: string; readonly to: string; readonly family: Family }
-  | { readonly kind: "kernel"; readonly node: string };
+  /** Routes with protocol number `protocol`, and FDB and neighbours of the daemon's devices. */
+  | { readonly kind: "kernel"; readonly node: string; readonly protocol: number };
+
+/** What the document says of machines, as far as expectations refer to it. */
+export interface ExpectationContext {
+  /** The families a machine has an address of. */
+  readonly families: ReadonlyMap<string, ReadonlySet<Family>>;
+  /** What "pods" stands for. */
+  readonly pods: readonly string[];
+  readonly routeProtocol: number;
+}
 
 /**
  * Every expectation in the order leases, sessions, routes, kernel, pings: from cause to effect, so that the first one that is
- * missing is the most telling. `families` says of which families a machine has an address; `pods` are the names "pods" stands for.
+ * missing is the most telling.
  */
-export function expandExpectations(expect: LabExpect, families: ReadonlyMap<string, ReadonlySet<Family>>, pods: readonly string[]): readonly Expectation[] {
+export function expandExpectations(expect: LabExpect, context: ExpectationContext): readonly Expectation[] {
   return [
     ...(expect.leases ?? []).flatMap(({ node, pools }) => pools.map((pool) => ({ kind: "lease", node, pool }) as const)),
     ...(expect.sessions ?? []).flatMap(({ node, peers }) => peers.map((peer) => ({ kind: "session", node, peer }) as const)),
     ...(expect.routes ?? []).map(({ on, to, via, absent }) => ({ kind: "route", on, to, via, absent: absent ?? false }) as const),
-    ...(expect.kernel ?? []).map((node) => ({ kind: "kernel", node }) as const),
-    ...distinct((expect.pings ?? []).flatMap((ping) => pings(ping, families, pods))),
+    ...(expect.kernel ?? []).map((node) => ({ kind: "kernel", node, protocol: context.routeProtocol }) as const),
+    ...distinct((expect.pings ?? []).flatMap((ping) => pings(ping, context))),
   ];
 }
 
 type Ping = Extract<Expectation, { kind: "ping" }>;
 type Pings = NonNullable<LabExpect["pings"]>[number];
 
-function pings(ping: Pings, families: ReadonlyMap<string, ReadonlySet<Family>>, pods: readonly string[]): Ping[] {
+function pings(ping: Pings, { families, pods }: ExpectationContext): Ping[] {
   const named = (side: readonly string[]): string[] => side.flatMap((name) => (name === "pods" ? pods : [name]));
   const has = (name: string, family: Family): boolean => (parseIp(name) === undefined ? families.get(name)?.has(family) === true : familyOf(name) === family);
   const wanted = ([4, 6] as const).filter((family) => ping.family === undefined || ping.family === `ipv${family}`);

@@ -12,6 +12,7 @@ export interface LabDocument {
   readonly name: string;
   readonly nodes: Readonly<Record<string, { readonly address: string; readonly address6?: string | undefined }>>;
   readonly pools: readonly { readonly name: string; readonly cidr: string; readonly backend: string }[];
+  readonly routeProtocol: number;
   readonly lab: LabSection;
 }
 
@@ -99,11 +100,11 @@ export function planLab(document: LabDocument, places: Places): LabPlan {
     machines: machines.map((machine) => planMachine(machine, document, links, places)),
     wires: links.map((link) => wire(document.name, link)),
     pods,
-    expectations: expandExpectations(
-      document.lab.expect ?? {},
-      new Map(machines.map((machine) => [machine.name, familiesOf(machine, links, pods)])),
-      pods.filter((pod) => "pool" in pod.source).map((pod) => pod.name),
-    ),
+    expectations: expandExpectations(document.lab.expect ?? {}, {
+      families: new Map(machines.map((machine) => [machine.name, familiesOf(machine, links, pods)])),
+      pods: pods.filter((pod) => "pool" in pod.source).map((pod) => pod.name),
+      routeProtocol: document.routeProtocol,
+    }),
     withinSeconds: document.lab.expect?.within ?? defaultWithinSeconds,
   };
 }
@@ -262,18 +263,18 @@ export const gateways: Readonly<Record<Family, string>> = { 4: "169.254.1.1", 6:
 
 /** Wire, node's lines and pod's lines that attach `pod` with `addresses` (without length). */
 export function attachLines(pod: PodPlan, addresses: readonly string[]): { readonly wire: string; readonly node: string[]; readonly pod: string[] } {
-  const node: string[] = [], inside: string[] = [];
+  const node = [`link set ${pod.device} mtu ${pod.mtu} up`];
+  const inside = [`link set eth0 mtu ${pod.mtu} up`];
   for (const family of [4, 6] as const) {
     const own = addresses.filter((address) => address.includes(":") === (family === 6));
     if (own.length === 0) continue;
     const full = family === 4 ? 32 : 128;
-    node.push(`addr add ${gateways[family]}/${family === 4 ? "32 scope link" : "64 nodad"} dev ${pod.device}`, `link set ${pod.device} mtu ${pod.mtu} up`);
+    node.push(`addr add ${gateways[family]}/${family === 4 ? "32 scope link" : "64 nodad"} dev ${pod.device}`);
     for (const address of own) {
       const from = pod.nodeAddress !== undefined && pod.family === family ? ` src ${pod.nodeAddress}` : "";
       node.push(`route add ${address}/${full} dev ${pod.device}${from}`);
       inside.push(`addr add ${address}/${full} dev eth0${family === 6 ? " nodad" : ""}`);
     }
-    inside.push(`link set eth0 mtu ${pod.mtu} up`);
     if (family === 4) inside.push(`route add ${gateways[4]}/32 dev eth0 scope link`);
     inside.push(`route add ${family === 4 ? "0.0.0.0/0" : "::/0"} via ${gateways[family]} dev eth0`);
   }

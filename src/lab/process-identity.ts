@@ -1,0 +1,41 @@
+/** Which process a number means: a pid is reused, a pid with its start time and the machine's boot is not. */
+import { readFileSync } from "node:fs";
+
+export interface ProcessIdentity {
+  readonly pid: number;
+  /** Clock ticks after boot (proc(5): field 22 of /proc/PID/stat). */
+  readonly start: number;
+  /** /proc/sys/kernel/random/boot_id. */
+  readonly boot: string;
+}
+
+/** The process that has this pid now; undefined if none runs (a zombie does not run). */
+export function identify(pid: number): ProcessIdentity | undefined {
+  const stat = readText(`/proc/${pid}/stat`);
+  if (stat === undefined) return undefined;
+  // The command name may hold spaces and brackets; fields are counted from its closing one.
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const state = fields[0];
+  if (state === "Z" || state === "X") return undefined;
+  return { pid, start: Number(fields[19]), boot: bootId() };
+}
+
+/** True while exactly that process runs. */
+export function runs(identity: ProcessIdentity): boolean {
+  const now = identify(identity.pid);
+  return now !== undefined && now.start === identity.start && now.boot === identity.boot;
+}
+
+export function bootId(): string {
+  return readText("/proc/sys/kernel/random/boot_id")?.trim() ?? "";
+}
+
+function readText(file: string): string | undefined {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === "ENOENT" || code === "ESRCH") return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,116 @@
+/** The lab's long-running processes: started in their namespace and process group, stopped by identity, waited for by fact. */
+import { spawn } from "node:child_process";
+import { closeSync, openSync, readFileSync } from "node:fs";
+import { FaultError, worldFault } from "#base/fault.ts";
+import { awaitFact, inside, must, run } from "./command.ts";
+import { getJson } from "./daemon-client.ts";
+import { apiSocket, birdSocket, type ProcessPlan } from "./plan.ts";
+import { identify, runs } from "./process-identity.ts";
+import { type LabRecord, type MachineRecord, type ProcessRecord, saveRecord } from "./record.ts";
+
+const readyMillis = 30_000;
+const stopMillis = 5_000;
+const killMillis = 3_000;
+
+/** What of our own environment a lab's process sees. */
+const inherited = ["PATH", "HOME", "LANG", "TZ"] as const;
+
+/** Starts one process of `machine` and writes it into the record. It outlives us. */
+export function startProcess(record: LabRecord, machine: MachineRecord, plan: ProcessPlan): void {
+  const log = openSync(plan.log, "a", 0o600);
+  const argv = inside(machine.namespace, plan.argv);
+  const env = Object.fromEntries(inherited.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])));
+  const child = spawn(argv[0]!, argv.slice(1), { detached: true, stdio: ["ignore", log, log], env: { ...env, ...plan.env }, cwd: machine.home });
+  closeSync(log);
+  child.on("error", () => undefined);
+  child.unref();
+  const identity = child.pid === undefined ? undefined : identify(child.pid);
+  if (!identity) throw new FaultError(worldFault("lab.process", `${machine.name}: ${plan.name} could not be started; see ${plan.log}`));
+  record.processes.push({ ...identity, machine: machine.name, name: plan.name, namespace: machine.namespace, argv: plan.argv, env: plan.env, log: plan.log });
+  saveRecord(record);
+}
+
+/** Waits until what `machine` runs answers; the fault quotes the last line of its log. */
+export async function awaitReady(record: LabRecord, machine: MachineRecord, signal?: AbortSignal): Promise<void> {
+  const mine = record.processes.filter((one) => one.machine === machine.name);
+  const died = (): ProcessRecord | undefined => mine.find((one) => !runs(one));
+  const answer = await awaitFact(async () => (died() ? "died" : (await ready(machine)) ? "ready" : undefined), { millis: readyMillis, signal });
+  if (answer === "ready") return;
+  const process = died() ?? mine[0];
+  if (!process) return;
+  const what = answer === "died" ? "ended" : `did not answer within ${readyMillis / 1000} s`;
+  const last = lastLine(process.log);
+  throw new FaultError(worldFault("lab.process", `${machine.name}: ${process.name} ${what}${last ? `; it said "${last}"` : ""} (${process.log})`));
+}
+
+async function ready(machine: MachineRecord): Promise<boolean> {
+  switch (machine.kind) {
+    case "podway":
+      return (await getJson(apiSocket(machine.home), "/v1/status")).ok;
+    case "etcd":
+      return (await run(inside(machine.namespace, [process.execPath, "--input-type=module", "-e", etcdHealth]))).code === 0;
+    case "bird":
+      return (await run(["birdc", "-s", birdSocket(machine.home), "show", "status"])).stdout.includes("up and running");
+    case "frr":
+      return (await run(["vtysh", "--vty_socket", machine.home, "-c", "show version"])).code === 0;
+    case "host":
+    case "bridge":
+    case "router":
+      return true;
+  }
+}
+
+/** etcd answers to a client of its own namespace only. */
+const etcdHealth = `
+  const answer = await fetch("http://127.0.0.1:2379/health").then((response) => response.json()).catch(() => ({}));
+  process.exit(String(answer.health) === "true" ? 0 : 1);
+`;
+
+/** FRR takes its configuration once its daemons stand. */
+export async function configureFrr(machine: MachineRecord): Promise<void> {
+  const argv = ["vtysh", "--vty_socket", machine.home, "--config_dir", machine.home, "-b"];
+  await must(`${machine.name}: its configuration`, argv);
+}
+
+/** SIGTERM (or SIGKILL) to each process group, then SIGKILL to what is still there; returns once all are gone. */
+export async function stopProcesses(processes: readonly ProcessRecord[], signal: "SIGTERM" | "SIGKILL" = "SIGTERM"): Promise<void> {
+  const gone = (): Promise<true | undefined> => Promise.resolve(processes.some(runs) ? undefined : true);
+  for (const one of processes) signalGroup(one, signal);
+  if (await awaitFact(gone, { millis: signal === "SIGKILL" ? killMillis : stopMillis, everyMillis: 20 })) return;
+  for (const one of processes) signalGroup(one, "SIGKILL");
+  if (await awaitFact(gone, { millis: killMillis, everyMillis: 20 })) return;
+  const left = processes.filter(runs).map((one) => `${one.machine}/${one.name} (pid ${one.pid})`);
+  throw new FaultError(worldFault("lab.process", `these processes do not end: ${left.join(", ")}`));
+}
+
+function signalGroup(identity: ProcessRecord, signal: "SIGTERM" | "SIGKILL"): void {
+  if (!runs(identity)) return;
+  try {
+    process.kill(-identity.pid, signal);
+  } catch (error) {
+    // It ended between the look and the signal.
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}
+
+/** Stops `machine`'s processes with `signal`; the record keeps how to start them. */
+export async function stopMachine(record: LabRecord, machine: MachineRecord, signal: "SIGTERM" | "SIGKILL"): Promise<void> {
+  await stopProcesses(record.processes.filter((one) => one.machine === machine.name), signal);
+}
+
+/** Starts again what `machine` ran, and waits until it answers. */
+export async function startMachine(record: LabRecord, machine: MachineRecord): Promise<void> {
+  const before = record.processes.filter((one) => one.machine === machine.name && !runs(one));
+  record.processes = record.processes.filter((one) => !before.includes(one));
+  for (const one of before) startProcess(record, machine, one);
+  await awaitReady(record, machine);
+  if (machine.kind === "frr") await configureFrr(machine);
+}
+
+function lastLine(file: string): string {
+  try {
+    return (readFileSync(file, "utf8").trimEnd().split("\n").at(-1) ?? "").slice(0, 300);
+  } catch {
+    return "";
+  }
+}
