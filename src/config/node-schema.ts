@@ -21,8 +21,8 @@ export const GracefulRestart = z.union(
   [
     z.literal("off"),
     z.strictObject({
-      restart: duration(1, 4095).default(120).meta({ description: "How long neighbours wait for our return (RFC 4724 §3 Restart Time)." }),
-      stale: duration(1, 86400).default(300).meta({ description: "How long a returned neighbour's old routes are kept while it sends End-of-RIB." }),
+      restart: duration(1, 4095).prefault("120s").meta({ description: "How long neighbours wait for our return (RFC 4724 §3 Restart Time)." }),
+      stale: duration(1, 86400).prefault("300s").meta({ description: "How long a returned neighbour's old routes are kept while it sends End-of-RIB." }),
     }),
   ],
   { error: "expected off, or { restart: 120s, stale: 300s }" },
@@ -31,8 +31,8 @@ export const GracefulRestart = z.union(
 export const HoldTime = duration(3, 65535, true);
 
 export const Timers = z.strictObject({
-  hold: HoldTime.default(90).meta({ description: "Hold time proposed in OPEN; 0 turns keepalives off (RFC 4271 §4.2)." }),
-  connectRetry: duration(1, 3600).default(5).meta({ description: "Wait between attempts to connect; the speaker backs off from there (RFC 4271 §8.2)." }),
+  hold: HoldTime.prefault("90s").meta({ description: "Hold time proposed in OPEN; 0 turns keepalives off (RFC 4271 §4.2)." }),
+  connectRetry: duration(1, 3600).prefault("5s").meta({ description: "Wait between attempts to connect; the speaker backs off from there (RFC 4271 §8.2)." }),
 });
 
 const labelKey = /^[A-Za-z0-9]([A-Za-z0-9_./-]{0,61}[A-Za-z0-9])?$/;

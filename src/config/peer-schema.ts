@@ -42,7 +42,7 @@ export const Peer = z.strictObject({
   limit: z.int().min(1).max(limits.rangeClients).optional().meta({ description: "With `range`: how many may be connected at once; 100 if left out." }),
 });
 
-export const Peers = z.array(Peer).max(limits.peers).default([]).meta({ description: "Neighbours that are not nodes of this document." });
+export const Peers = z.array(Peer).max(limits.peers).prefault([]).meta({ description: "Neighbours that are not nodes of this document." });
 
 export type PeerEntry = z.output<typeof Peer>;
 

@@ -45,7 +45,7 @@ const Rule = z.strictObject({
       prefixes: z.array(PrefixMatch).min(1).max(limits.prefixesPerRule).optional().meta({ description: "Any of these; a plain prefix matches itself alone." }),
       source: z.enum(["local", "internal", "external"]).optional().meta({ description: "Where the route was learned: here, over iBGP, over eBGP." }),
     })
-    .default({})
+    .prefault({})
     .meta({ description: "All given conditions must hold; none given: every route." }),
   then: z.enum(["accept", "reject"]).meta({ description: "What happens to the route." }),
   set: z

@@ -18,10 +18,10 @@ export const Pool = z.strictObject({
   state: z.enum(["active", "draining"]).default("active").meta({ description: "`draining` hands out no new lease and no new address; what is there stays." }),
   reservations: z
     .record(Name, Cidr)
-    .default({})
+    .prefault({})
     .meta({ description: "Node name → the CIDR kept for it, out of the pool and as long as nodePrefix." }),
 });
 
-export const Pools = z.array(Pool).max(limits.pools).default([]).meta({ description: "Pools of pod addresses; independent of each other, side by side on every node." });
+export const Pools = z.array(Pool).max(limits.pools).prefault([]).meta({ description: "Pools of pod addresses; independent of each other, side by side on every node." });
 
 export type PoolEntry = z.output<typeof Pool>;

@@ -58,8 +58,8 @@ export const DocumentSchema = z.strictObject({
   gracefulRestart: GracefulRestart.prefault({}).meta({ description: "Graceful restart (RFC 4724, RFC 8538), or `off`." }),
   lease: z
     .strictObject({
-      hold: duration(5, 31_536_000).default(86_400).meta({ description: "How long a node keeps its CIDR while it cannot reach the store." }),
-      liveness: duration(2, 3600).default(30).meta({ description: "How long a silent node counts as present." }),
+      hold: duration(5, 31_536_000).prefault("24h").meta({ description: "How long a node keeps its CIDR while it cannot reach the store." }),
+      liveness: duration(2, 3600).prefault("30s").meta({ description: "How long a silent node counts as present." }),
     })
     .prefault({})
     .meta({ description: "Times of a node's claims in the store." }),
@@ -76,7 +76,7 @@ export const DocumentSchema = z.strictObject({
   peers: Peers,
   policies: z
     .record(PolicyName, Policy)
-    .default({})
+    .prefault({})
     .meta({ description: "Policy name → policy, beside the built-in `pods` (the routed pools' CIDRs and all within), `default-route`, `all` and `none`." }),
   lab: LabSection.optional().meta({ description: "Machines and links of a lab in network namespaces; the daemon does not read it." }),
 });
@@ -90,7 +90,7 @@ export function documentJsonSchema(): JsonSchema {
 
 /** The part of JSON Schema that zod prints and this room reads. */
 export interface JsonSchema {
-  readonly type?: string;
+  readonly type?: string | readonly string[];
   readonly description?: string;
   readonly default?: unknown;
   readonly properties?: Readonly<Record<string, JsonSchema>>;

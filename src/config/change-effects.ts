@@ -1,0 +1,77 @@
+/** What a change of each key costs. First row that matches wins; a row matches its path and everything below. */
+import type { Path } from "./problem.ts";
+
+export type Effect = "applied now" | "route refresh" | "session reset" | "restart" | "refused";
+type Kind = "added" | "removed" | "changed";
+type Row = readonly [pattern: string, effect: Effect, text: string];
+
+/** Whole entries that come or go; `*` stands for one name. */
+const entries: Readonly<Record<"added" | "removed", readonly Row[]>> = {
+  added: [
+    ["pools.*", "applied now", "every node leases a CIDR of it"],
+    ["nodes.*", "applied now", "the nodes that keep a session with it expect it from now on"],
+    ["peers.*", "applied now", "the session opens; others are not touched"],
+    ["policies.*", "applied now", "no session uses it before a peer names it"],
+  ],
+  removed: [
+    ["pools.*", "applied now", "no lease is left in it, so nothing loses its address"],
+    ["nodes.*", "applied now", "its sessions end"],
+    ["peers.*", "session reset", "the session is closed for good, and what it sent is withdrawn"],
+    ["policies.*", "applied now", "no peer names it any more"],
+  ],
+};
+
+/** Keys by what reads them. */
+const keys: readonly Row[] = [
+  ["podway", "refused", "this version reads format 1 alone"],
+  ["name", "refused", "the name is part of every key in the store; a cluster of another name is a new cluster"],
+  ["asn", "session reset", "every node without an asn of its own opens its sessions anew"],
+  ["store", "restart", "each daemon reads it when it starts; what the old store holds is not moved"],
+  ["listen", "restart", "each daemon opens its port when it starts"],
+  ["reflection", "session reset", "old sessions close once the new ones have sent everything"],
+  ["timers.connectRetry", "applied now", "used at the next attempt to connect"],
+  ["timers", "session reset", "the hold time is agreed upon when a session opens"],
+  ["gracefulRestart", "session reset", "graceful restart is agreed upon when a session opens"],
+  ["lease", "restart", "each daemon claims with these times when it starts"],
+  ["routeProtocol", "restart", "each daemon marks its routes anew when it starts"],
+  ["routeMetric", "restart", "each daemon writes its routes anew when it starts"],
+  ["lab", "applied now", "labs read it when they start; daemons never do"],
+
+  ["pools.*.state", "applied now", "draining hands out nothing new, active does; what is there stays"],
+  ["pools.*.reservations", "applied now", "counts at the node's next claim"],
+  ["pools.*.vni", "applied now", "the device is made anew: this pool's traffic between nodes stops for a moment"],
+  ["pools.*.port", "applied now", "the device is made anew: this pool's traffic between nodes stops for a moment"],
+  ["pools.*.crossSubnet", "applied now", "routes between nodes on one link change in place"],
+  ["pools.*.mtu", "applied now", "devices change in place; pods that run keep their old MTU"],
+  ["pools.*.masquerade", "applied now", "connections that are open keep their addresses"],
+  ["pools.*", "applied now", "no lease is held in this pool"],
+
+  ["nodes.*.labels", "applied now", "peers follow their selectors"],
+  ["nodes.*.roles", "restart", "this node takes up its roles when its daemon starts"],
+  ["nodes.*.listen", "restart", "this node opens its port when its daemon starts"],
+  ["nodes.*", "session reset", "this node's sessions open anew"],
+
+  ["peers.*.import", "route refresh", "what the peer sent is judged anew; the session stays"],
+  ["peers.*.export", "route refresh", "what differs is sent or withdrawn; the session stays"],
+  ["peers.*.nextHopSelf", "route refresh", "routes are sent anew; the session stays"],
+  ["peers.*.nodes", "applied now", "sessions open on nodes that are selected now and close on others"],
+  ["peers.*.maxPrefixes", "applied now", "counts from now on, also for what is there"],
+  ["peers.*.limit", "applied now", "counts for the next to connect; nobody is sent away"],
+  ["peers.*.connectRetry", "applied now", "used at the next attempt to connect"],
+  ["peers.*", "session reset", "the session opens anew"],
+
+  ["policies.*", "route refresh", "routes of the peers that name it are judged anew; no session closes"],
+];
+
+/** The cost of a change at `path`. Every key of the schema has a row (a test walks the schema). */
+export function effectOf(path: Path, kind: Kind): { readonly effect: Effect; readonly text: string } {
+  const whole = path.length === 2 && kind !== "changed" ? entries[kind].find(([pattern]) => matches(pattern, path)) : undefined;
+  const row = whole ?? keys.find(([pattern]) => matches(pattern, path));
+  // A key without a row is one nobody thought about: the dearest answer is the safe one.
+  const [, effect, text] = row ?? (["", "restart", "each daemon reads it when it starts"] as const);
+  return { effect, text };
+}
+
+function matches(pattern: string, path: Path): boolean {
+  return pattern.split(".").every((part, i) => path[i] !== undefined && (part === "*" || part === path[i]));
+}
