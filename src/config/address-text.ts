@@ -42,7 +42,9 @@ export function rangeOf(address: Ip | Prefix): AddressRange {
 
 function oddity(parsed: Parsed, address: string, text: string): string | undefined {
   if (parsed instanceof ipaddr.IPv4) {
-    return ipaddr.IPv4.isValidFourPartDecimal(address) ? undefined : `${quote(text)} is ambiguous; write four decimal numbers without leading zeros (it may mean ${parsed.toString()})`;
+    return ipaddr.IPv4.isValidFourPartDecimal(address)
+      ? undefined
+      : `${quote(text)} is ambiguous; write four decimal numbers without leading zeros (it may mean ${parsed.toString()})`;
   }
   if (parsed.zoneId !== undefined) return `${quote(text)} has a zone, which no other node can use; write a global or unique local address`;
   return parsed.isIPv4MappedAddress() ? `${quote(text)} is an IPv4 address in IPv6 form; write ${parsed.toIPv4Address().toString()}` : undefined;

@@ -21,7 +21,10 @@ function builtIn(document: Document, name: (typeof builtInPolicies)[number]): Po
     case "default-route":
       return accepting(name, [exact("0.0.0.0/0"), exact("::/0")]);
     case "pods":
-      return accepting(name, document.pools.filter((pool) => pool.backend === "bgp").map((pool) => within(pool.cidr)));
+      return accepting(
+        name,
+        document.pools.filter((pool) => pool.backend === "bgp").map((pool) => within(pool.cidr)),
+      );
   }
 }
 

@@ -19,9 +19,11 @@ const spareBits = 2;
 export function* checkPools(document: Document, nodes: readonly DeclaredNode[]): Iterable<Finding> {
   const leasing = nodes.filter((node) => node.isNode);
   const inUse = usedAddresses(document, nodes);
-  const names = new Set<string>(), vnis = new Map<number, string>();
+  const names = new Set<string>(),
+    vnis = new Map<number, string>();
   for (const [i, entry] of document.pools.entries()) {
-    const pool = compilePool(entry), path = ["pools", i];
+    const pool = compilePool(entry),
+      path = ["pools", i];
     if (names.has(pool.name)) yield wrong([...path, "name"], `there is a pool ${pool.name} already; choose another name`);
     if (reservedNames.includes(pool.name)) yield wrong([...path, "name"], `${pool.name} means something else in commands; choose another name`);
     names.add(pool.name);
@@ -43,10 +45,16 @@ function usedAddresses(document: Document, nodes: readonly DeclaredNode[]): read
   return [...own, ...document.peers.flatMap(({ name, address }) => (address === undefined ? [] : [{ ip: address, whose: `peer ${name}` }]))];
 }
 
-function* checkCidr(pool: PoolSettings, path: Path, earlier: readonly { readonly name: string; readonly cidr: Prefix }[], inUse: readonly UsedAddress[]): Iterable<Finding> {
+function* checkCidr(
+  pool: PoolSettings,
+  path: Path,
+  earlier: readonly { readonly name: string; readonly cidr: Prefix }[],
+  inUse: readonly UsedAddress[],
+): Iterable<Finding> {
   const at = [...path, "cidr"];
   const range = rangeOf(pool.cidr);
-  if (unusable.includes(range)) return yield wrong(at, `${pool.cidr} is ${range} space, which pods cannot use; choose private space such as 10.42.0.0/16 or fd42::/48`);
+  if (unusable.includes(range))
+    return yield wrong(at, `${pool.cidr} is ${range} space, which pods cannot use; choose private space such as 10.42.0.0/16 or fd42::/48`);
   const other = earlier.find((one) => overlaps(one.cidr, pool.cidr));
   if (other !== undefined) yield wrong(at, `${pool.cidr} overlaps ${other.cidr} of pool ${other.name}; choose a CIDR beside it`);
   const used = inUse.find((one) => contains(pool.cidr, one.ip));
@@ -54,12 +62,20 @@ function* checkCidr(pool: PoolSettings, path: Path, earlier: readonly { readonly
 }
 
 function* checkNodePrefix(pool: PoolSettings, path: Path, leasing: number): Iterable<Finding> {
-  const shortest = prefixParts(pool.cidr).length, longest = (pool.family === 4 ? 32 : 128) - spareBits;
+  const shortest = prefixParts(pool.cidr).length,
+    longest = (pool.family === 4 ? 32 : 128) - spareBits;
   const { nodePrefix } = pool;
   if (nodePrefix < shortest || nodePrefix > longest)
-    return yield wrong([...path, "nodePrefix"], `one node's CIDR is a /${nodePrefix}, which ${pool.cidr} cannot give; write a nodePrefix from ${Math.min(shortest, longest)} to ${longest}`);
+    return yield wrong(
+      [...path, "nodePrefix"],
+      `one node's CIDR is a /${nodePrefix}, which ${pool.cidr} cannot give; write a nodePrefix from ${Math.min(shortest, longest)} to ${longest}`,
+    );
   const count = countSubnets(pool.cidr, nodePrefix);
-  if (count < BigInt(leasing)) yield doubtful([...path, "cidr"], `${pool.cidr} holds ${count} CIDRs of /${nodePrefix} for ${leasing} nodes, so some will find the pool exhausted; enlarge it or raise nodePrefix`);
+  if (count < BigInt(leasing))
+    yield doubtful(
+      [...path, "cidr"],
+      `${pool.cidr} holds ${count} CIDRs of /${nodePrefix} for ${leasing} nodes, so some will find the pool exhausted; enlarge it or raise nodePrefix`,
+    );
 }
 
 function* checkVni(pool: PoolSettings, path: Path, vnis: Map<number, string>): Iterable<Finding> {
@@ -76,15 +92,25 @@ function* checkVni(pool: PoolSettings, path: Path, vnis: Map<number, string>): I
 /** Routes need a next hop of the pool's family on every node, tunnels one family all nodes have. */
 function* checkFamily(pool: PoolSettings, leasing: readonly DeclaredNode[]): Iterable<Finding> {
   if (pool.backend === "vxlan") {
-    const without6 = leasing.find((node) => node.ipv6 === undefined), without4 = leasing.find((node) => node.ipv4 === undefined);
+    const without6 = leasing.find((node) => node.ipv6 === undefined),
+      without4 = leasing.find((node) => node.ipv4 === undefined);
     if (without6 !== undefined && without4 !== undefined)
-      yield wrong(["nodes", without6.name], `has IPv4 alone and ${without4.name} IPv6 alone, so pool ${pool.name} cannot tunnel between them; add address6`, "key");
+      yield wrong(
+        ["nodes", without6.name],
+        `has IPv4 alone and ${without4.name} IPv6 alone, so pool ${pool.name} cannot tunnel between them; add address6`,
+        "key",
+      );
     return;
   }
   for (const node of leasing) {
-    if (pool.family === 6 && node.ipv6 === undefined) yield wrong(["nodes", node.name], `pool ${pool.name} routes IPv6, and this node has no IPv6 address; add address6`, "key");
+    if (pool.family === 6 && node.ipv6 === undefined)
+      yield wrong(["nodes", node.name], `pool ${pool.name} routes IPv6, and this node has no IPv6 address; add address6`, "key");
     if (pool.family === 4 && node.ipv4 === undefined)
-      yield wrong(["nodes", node.name], `pool ${pool.name} routes IPv4, and this node has no IPv4 address; write one in address and the IPv6 one in address6`, "key");
+      yield wrong(
+        ["nodes", node.name],
+        `pool ${pool.name} routes IPv4, and this node has no IPv4 address; write one in address and the IPv6 one in address6`,
+        "key",
+      );
   }
 }
 
@@ -96,7 +122,8 @@ function* checkReservations(pool: PoolSettings, path: Path, nodes: readonly Decl
     if (node === undefined) yield wrong(at, unknownNode(name, nodes), "key");
     else if (!node.isNode) yield wrong(at, `${name} is a reflector alone and leases nothing; leave it out, or give it the role node`, "key");
     if (prefixFamily(cidr) !== pool.family || !contains(pool.cidr, cidr)) yield wrong(at, `${cidr} lies outside ${pool.cidr}; choose a CIDR of this pool`);
-    else if (prefixParts(cidr).length !== pool.nodePrefix) yield wrong(at, `${cidr} is not as long as one node's CIDR; write one of length /${pool.nodePrefix}`);
+    else if (prefixParts(cidr).length !== pool.nodePrefix)
+      yield wrong(at, `${cidr} is not as long as one node's CIDR; write one of length /${pool.nodePrefix}`);
     const other = taken.get(cidr);
     if (other !== undefined) yield wrong(at, `${cidr} is reserved for ${other} already; choose another CIDR`);
     taken.set(cidr, name);

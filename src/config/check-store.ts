@@ -7,7 +7,8 @@ export function* checkStore(document: Document, nodes: readonly DeclaredNode[]):
   const { store, pools } = document;
   const leasing = nodes.filter((node) => node.isNode).length;
   if (store === "none") {
-    if (pools.length > 0 && leasing > 0) yield wrong(["store"], "pools are leased from a store, and there is none; write { etcd: { endpoints: [...] } }, or embedded for one machine");
+    if (pools.length > 0 && leasing > 0)
+      yield wrong(["store"], "pools are leased from a store, and there is none; write { etcd: { endpoints: [...] } }, or embedded for one machine");
   } else if (store === undefined || store === "embedded") {
     if (pools.length > 0 && leasing > 1)
       yield wrong(["store"], `an embedded store serves one machine, and ${leasing} nodes lease from these pools; write store: { etcd: { endpoints: [...] } }`);
@@ -18,7 +19,8 @@ function* checkEtcd(etcd: Extract<Document["store"], { etcd: unknown }>["etcd"])
   const path = ["store", "etcd"];
   const plain = etcd.endpoints.findIndex((endpoint) => endpoint.startsWith("http:"));
   const mixed = plain >= 0 && etcd.endpoints.some((endpoint) => endpoint.startsWith("https:"));
-  if (plain >= 0 && (etcd.tls !== undefined || mixed)) yield wrong([...path, "endpoints", plain], "is not encrypted while the others, or tls, say so; write https for all");
+  if (plain >= 0 && (etcd.tls !== undefined || mixed))
+    yield wrong([...path, "endpoints", plain], "is not encrypted while the others, or tls, say so; write https for all");
   if ((etcd.tls?.cert === undefined) !== (etcd.tls?.key === undefined)) yield wrong([...path, "tls"], "a client certificate takes both cert and key");
   if ((etcd.username === undefined) !== (etcd.password === undefined)) yield wrong(path, "an etcd user takes both username and password", "key");
 }

@@ -25,7 +25,6 @@ export function compileSessions(document: Document, nodes: readonly DeclaredNode
       role: external ? "external" : client ? "client" : "non-client",
       passive,
       multihop: external ? nodeHops : undefined,
-      nextHopSelf: self.isNode,
       // Both ends stand in one document, so the reject of RFC 8212 for eBGP without policy has been answered.
       import: external ? ["all"] : [],
       export: external ? ["all"] : [],
@@ -39,7 +38,15 @@ export function compilePeers(document: Document, nodes: readonly DeclaredNode[],
     if (peer.address === undefined) return [];
     const own = peer.address.includes(":") ? self.ipv6 : self.ipv4;
     const onLink = peer.asn !== self.asn && (peer.multihop ?? 1) === 1;
-    return [{ ...compileSession(document, nodes, self, peer), name: peer.name, address: peer.address, port: peer.port, source: peer.source ?? (onLink ? undefined : own) }];
+    return [
+      {
+        ...compileSession(document, nodes, self, peer),
+        name: peer.name,
+        address: peer.address,
+        port: peer.port,
+        source: peer.source ?? (onLink ? undefined : own),
+      },
+    ];
   });
 }
 
@@ -70,7 +77,7 @@ function compileSession(document: Document, nodes: readonly DeclaredNode[], self
     md5: peer.password,
     multihop: role !== "external" || peer.ttlSecurity !== undefined ? undefined : (peer.multihop ?? 1),
     ttlSecurityHops: peer.ttlSecurity,
-    nextHopSelf: peer.nextHopSelf ?? (role === "external" || self.isNode),
+    nextHopSelf: peer.nextHopSelf ?? true,
     import: peer.import,
     export: peer.export,
     maxPrefixes: peer.maxPrefixes,
@@ -89,7 +96,7 @@ function defaults(document: Document, nodes: readonly DeclaredNode[]): SessionSe
     md5: undefined,
     multihop: undefined,
     ttlSecurityHops: undefined,
-    nextHopSelf: false,
+    nextHopSelf: true,
     import: [],
     export: [],
     maxPrefixes: undefined,

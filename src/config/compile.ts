@@ -44,7 +44,10 @@ export function compileNode(document: Document, name: string): Outcome<NodeSetti
 function unknownNode(name: string, declared: readonly string[]): CallerFault {
   const near = nearestName(name, declared);
   const hint = near === undefined ? `it declares ${listNames(declared)}` : `did you mean ${JSON.stringify(near)}?`;
-  return callerFault("config.unknown-node", `there is no node ${JSON.stringify(name)} in this document; ${hint} (choose with --node NAME, or add it under nodes:)`);
+  return callerFault(
+    "config.unknown-node",
+    `there is no node ${JSON.stringify(name)} in this document; ${hint} (choose with --node NAME, or add it under nodes:)`,
+  );
 }
 
 /** Product §6.10: reflectors and whoever has passive peers listen; a `listen` of the node's own always counts. */
@@ -81,8 +84,10 @@ export function compilePool(pool: PoolEntry): PoolSettings {
 
 function usedPolicies(document: Document, sessions: readonly (PeerSettings | RangeSettings)[]): Readonly<Record<string, PolicySettings>> {
   const names = new Set(sessions.flatMap((session) => [...session.import, ...session.export]));
-  return Object.fromEntries([...names].flatMap((name) => {
-    const policy = compilePolicy(document, name);
-    return policy === undefined ? [] : [[name, policy]];
-  }));
+  return Object.fromEntries(
+    [...names].flatMap((name) => {
+      const policy = compilePolicy(document, name);
+      return policy === undefined ? [] : [[name, policy]];
+    }),
+  );
 }

@@ -37,7 +37,11 @@ export function declaredNodes(document: Document): readonly DeclaredNode[] {
       isReflector: entry.roles.includes("reflector"),
       routerId: entry.routerId ?? ipv4,
       port: listen === "off" ? 179 : listen.port,
-      labels: new Map<string, readonly string[]>([...Object.entries(entry.labels).map(([key, value]) => [key, [value]] as const), ["node", [name]], ["role", entry.roles]]),
+      labels: new Map<string, readonly string[]>([
+        ...Object.entries(entry.labels).map(([key, value]) => [key, [value]] as const),
+        ["node", [name]],
+        ["role", entry.roles],
+      ]),
     };
   });
 }
@@ -65,12 +69,14 @@ export function isMesh(document: Document, nodes: readonly DeclaredNode[]): bool
 export function nodeSessions(document: Document, nodes: readonly DeclaredNode[], self: DeclaredNode): readonly NodeSession[] {
   if (document.reflection === "off") return [];
   const mesh = isMesh(document, nodes);
-  return nodes.filter((other) => other.name !== self.name).flatMap((other) => {
-    if (!mesh && !self.isReflector && !other.isReflector) return [];
-    const ends = sessionEnds(self, other);
-    if (ends === undefined) return [];
-    const equals = mesh || self.isReflector === other.isReflector;
-    const passive = equals ? compareIp(ends.local, ends.remote) > 0 : self.isReflector;
-    return [{ other, client: !equals && self.isReflector, passive }];
-  });
+  return nodes
+    .filter((other) => other.name !== self.name)
+    .flatMap((other) => {
+      if (!mesh && !self.isReflector && !other.isReflector) return [];
+      const ends = sessionEnds(self, other);
+      if (ends === undefined) return [];
+      const equals = mesh || self.isReflector === other.isReflector;
+      const passive = equals ? compareIp(ends.local, ends.remote) > 0 : self.isReflector;
+      return [{ other, client: !equals && self.isReflector, passive }];
+    });
 }

@@ -60,7 +60,8 @@ function entryChanges(section: string, before: Section, after: Section, judge: J
   const names = [...new Set([...Object.keys(before), ...Object.keys(after)])];
   return names.flatMap((name) => {
     const path = [section, name];
-    const old = Object.hasOwn(before, name) ? before[name] : undefined, young = Object.hasOwn(after, name) ? after[name] : undefined;
+    const old = Object.hasOwn(before, name) ? before[name] : undefined,
+      young = Object.hasOwn(after, name) ? after[name] : undefined;
     if (old === undefined || young === undefined) return [print({ path, before: old, after: young, entryBefore: old, entryAfter: young }, judge)];
     return rawChanges(path, old, young).map((change) => print({ ...change, entryBefore: old, entryAfter: young }, judge));
   });
@@ -74,7 +75,8 @@ function leafChanges(path: Path, before: object, after: object): readonly Docume
 function rawChanges(path: Path, before: object, after: object): readonly RawChange[] {
   const keys = [...new Set([...Object.keys(before), ...Object.keys(after)])];
   return keys.flatMap((key) => {
-    const a = (before as Record<string, unknown>)[key], b = (after as Record<string, unknown>)[key];
+    const a = (before as Record<string, unknown>)[key],
+      b = (after as Record<string, unknown>)[key];
     if (isMap(a) && isMap(b)) return rawChanges([...path, key], a, b);
     return canonical(a) === canonical(b) ? [] : [{ path: [...path, key], before: a, after: b }];
   });
@@ -84,7 +86,9 @@ const isMap = (value: unknown): value is object => typeof value === "object" && 
 
 /** JSON with keys in order, so that equal values are equal text. */
 function canonical(value: unknown): string | undefined {
-  return JSON.stringify(value, (_key, inner: unknown) => (isMap(inner) ? Object.fromEntries(Object.entries(inner).toSorted(([a], [b]) => (a < b ? -1 : 1))) : inner));
+  return JSON.stringify(value, (_key, inner: unknown) =>
+    isMap(inner) ? Object.fromEntries(Object.entries(inner).toSorted(([a], [b]) => (a < b ? -1 : 1))) : inner,
+  );
 }
 
 function print(change: RawChange, judge: Judge): DocumentChange {
@@ -96,8 +100,10 @@ function print(change: RawChange, judge: Judge): DocumentChange {
 const printValue = (value: unknown): string | null => (value === undefined ? null : typeof value === "string" ? value : JSON.stringify(value));
 
 function orderChange(before: readonly PoolEntry[], after: readonly PoolEntry[]): readonly DocumentChange[] {
-  const kept = (one: readonly PoolEntry[], other: readonly PoolEntry[]): string[] => one.map((pool) => pool.name).filter((name) => other.some((pool) => pool.name === name));
-  const old = kept(before, after).join(", "), young = kept(after, before).join(", ");
+  const kept = (one: readonly PoolEntry[], other: readonly PoolEntry[]): string[] =>
+    one.map((pool) => pool.name).filter((name) => other.some((pool) => pool.name === name));
+  const old = kept(before, after).join(", "),
+    young = kept(after, before).join(", ");
   if (old === young) return [];
   return [{ path: "pools", before: old, after: young, effect: "applied now", text: "another order; pods that name no pool take the first from now on" }];
 }
@@ -106,7 +112,8 @@ function orderChange(before: readonly PoolEntry[], after: readonly PoolEntry[]):
 function poolChange(change: RawChange, leases: readonly HeldCidr[]): ReturnType<Judge> {
   const [, name, key, node] = change.path;
   const held = leases.filter((lease) => lease.pool === name);
-  const old = change.entryBefore as PoolEntry | undefined, young = change.entryAfter as PoolEntry | undefined;
+  const old = change.entryBefore as PoolEntry | undefined,
+    young = change.entryAfter as PoolEntry | undefined;
   if (old === undefined) return undefined;
   if (young === undefined) return held.length === 0 ? undefined : refusal(held, "remove it");
   if (key === "reservations") return reservationChange(change.after as Prefix | undefined, String(node), held);

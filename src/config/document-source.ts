@@ -14,7 +14,7 @@ export interface DocumentSource {
 const advice: Readonly<Record<string, string>> = {
   BAD_ALIAS: "an alias (*name) refers to an anchor (&name) that is not there; define it earlier or write the value out",
   BAD_INDENT: "this line is not indented like its neighbours; entries of one map or list start in the same column",
-  BLOCK_AS_IMPLICIT_KEY: "a second key on one line; start a new line, or put the value in quotes if it contains \": \"",
+  BLOCK_AS_IMPLICIT_KEY: 'a second key on one line; start a new line, or put the value in quotes if it contains ": "',
   BLOCK_IN_FLOW: "inside { } and [ ] entries are separated by commas, not by lines",
   MISSING_CHAR: "a quote, a bracket, a comma or the space after a colon is missing here",
   MULTIPLE_DOCS: "a second document starts here (---); one file holds one document",
@@ -44,7 +44,15 @@ export function readSource(text: string, file: string): Outcome<DocumentSource, 
 function readYaml(text: string, file: string): Outcome<DocumentSource, readonly Problem[]> {
   const lines = new LineCounter();
   // Repeated keys are looked for below: the package compares every key with every other.
-  const yaml = parseYaml(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: false, version: "1.2", schema: "core", stringKeys: true, logLevel: "silent" });
+  const yaml = parseYaml(text, {
+    lineCounter: lines,
+    prettyErrors: false,
+    uniqueKeys: false,
+    version: "1.2",
+    schema: "core",
+    stringKeys: true,
+    logLevel: "silent",
+  });
   const problemAt = (offset: number, path: Path, sentence: string, severity: Problem["severity"] = "error"): Problem => {
     const { line, col } = lines.linePos(offset);
     return { severity, file, line: Math.max(1, line), column: Math.max(1, col), path: printPath(path), text: sentence };
@@ -53,10 +61,7 @@ function readYaml(text: string, file: string): Outcome<DocumentSource, readonly 
   if (syntax.length > 0) return failed(syntax);
   const found = [...structure(yaml.contents, [], 0)].map(({ offset, path, text: sentence }) => problemAt(offset, path, sentence));
   if (found.length > 0) return failed(found);
-  return ok({
-    value: yaml.toJS() as unknown,
-    problem: (finding) => problemAt(offsetOf(yaml, finding), finding.path, finding.text, finding.severity),
-  });
+  return ok({ value: yaml.toJS() as unknown, problem: (finding) => problemAt(offsetOf(yaml, finding), finding.path, finding.text, finding.severity) });
 }
 
 interface Misfit {
@@ -68,7 +73,8 @@ interface Misfit {
 /** What is valid YAML and yet no document: keys twice, a key that JavaScript treats as special, nesting without end. */
 function* structure(node: unknown, path: Path, depth: number): Iterable<Misfit> {
   const offset = (node as { range?: readonly number[] } | null)?.range?.[0] ?? 0;
-  if (depth > limits.documentDepth) yield { offset, path: [], text: `maps and lists are nested more than ${limits.documentDepth} deep; a topology needs no more than 8` };
+  if (depth > limits.documentDepth)
+    yield { offset, path: [], text: `maps and lists are nested more than ${limits.documentDepth} deep; a topology needs no more than 8` };
   else if (isSeq(node)) for (const [i, item] of node.items.entries()) yield* structure(item, [...path, i], depth + 1);
   else if (isMap(node)) {
     const seen = new Set<string>();
@@ -86,7 +92,8 @@ function* structure(node: unknown, path: Path, depth: number): Iterable<Misfit> 
 /** Offset of what a finding means, or of the nearest part above it that is written down. */
 function offsetOf(yaml: YamlDocument, finding: Finding): number {
   let node: unknown = yaml.contents;
-  let key: readonly number[] | undefined, value = rangeOf(node);
+  let key: readonly number[] | undefined,
+    value = rangeOf(node);
   for (const part of finding.path) {
     if (isAlias(node)) node = node.resolve(yaml);
     const item: unknown = isMap(node) ? node.items.find((pair) => keyOf(pair) === String(part)) : isSeq(node) ? node.items[Number(part)] : undefined;

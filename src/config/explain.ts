@@ -28,7 +28,9 @@ function explainIssue(issue: Issue, document: unknown, base: Path = []): readonl
     case "unrecognized_keys":
       return issue.keys.map((key) => unknownKey(key, path));
     case "invalid_key":
-      return issue.issues.slice(0, 1).map((inner) => wrong(path, `${inner.message === "" ? "not a known name" : `expected ${inner.message}`}${keySuggestion(path)}`, "key"));
+      return issue.issues
+        .slice(0, 1)
+        .map((inner) => wrong(path, `${inner.message === "" ? "not a known name" : `expected ${inner.message}`}${keySuggestion(path)}`, "key"));
     case "invalid_union":
       return explainUnion(issue, document, path);
     case "custom":
@@ -42,7 +44,9 @@ function explainIssue(issue: Issue, document: unknown, base: Path = []): readonl
 function explainUnion(issue: Extract<Issue, { code: "invalid_union" }>, document: unknown, path: Path): readonly Explained[] {
   const value = valueAt(document, path);
   if (value === undefined) return [wrong(path, missing(path))];
-  const branches = issue.errors.filter((branch) => !branch.some((inner) => inner.path.length === 0 && (inner.code === "invalid_type" || inner.code === "invalid_value")));
+  const branches = issue.errors.filter(
+    (branch) => !branch.some((inner) => inner.path.length === 0 && (inner.code === "invalid_type" || inner.code === "invalid_value")),
+  );
   const meant = branches.toSorted((a, b) => a.length - b.length)[0];
   if (meant === undefined) return [wrong(path, issue.message === "" ? `unexpected ${kindOf(value)}` : issue.message)];
   return meant.flatMap((inner) => explainIssue(inner, document, path));
@@ -99,7 +103,13 @@ function suggestion(value: unknown, known: readonly string[]): string {
 }
 
 const kindNames: Readonly<Record<string, string>> = {
-  string: "text", number: "a number", int: "a whole number", boolean: "true or false", object: "a map of keys", record: "a map of names", array: "a list",
+  string: "text",
+  number: "a number",
+  int: "a whole number",
+  boolean: "true or false",
+  object: "a map of keys",
+  record: "a map of names",
+  array: "a list",
 };
 
 /** Kind of a value, with the value itself where it is a number or true/false; text is not repeated, it may be a misplaced secret. */
@@ -107,7 +117,7 @@ function kindOf(value: unknown): string {
   if (value === null) return "nothing";
   if (Array.isArray(value)) return "a list";
   if (typeof value === "object") return "a map";
-  return typeof value === "string" ? "text" : String(value);
+  return typeof value === "string" ? "text" : JSON.stringify(value);
 }
 
 function quoteAdvice(expected: string, value: unknown): string {
@@ -133,7 +143,10 @@ let printed: JsonSchema | undefined;
 /** The schema of what may stand at `path`: the same words the manual prints. */
 function schemaAt(path: Path): JsonSchema | undefined {
   let schema: JsonSchema | undefined = (printed ??= documentJsonSchema());
-  for (const part of path) schema = alternatives(schema).map((one) => step(one, part)).find((one) => one !== undefined);
+  for (const part of path)
+    schema = alternatives(schema)
+      .map((one) => step(one, part))
+      .find((one) => one !== undefined);
   return schema;
 }
 
@@ -143,6 +156,7 @@ function step(schema: JsonSchema, part: string | number): JsonSchema | undefined
   return typeof schema.additionalProperties === "object" ? schema.additionalProperties : undefined;
 }
 
-const alternatives = (schema: JsonSchema | undefined): readonly JsonSchema[] => (schema === undefined ? [] : (schema.anyOf ?? [schema]).flatMap((one) => (one.anyOf ? alternatives(one) : [one])));
+const alternatives = (schema: JsonSchema | undefined): readonly JsonSchema[] =>
+  schema === undefined ? [] : (schema.anyOf ?? [schema]).flatMap((one) => (one.anyOf ? alternatives(one) : [one]));
 
 const knownKeys = (path: Path): readonly string[] => alternatives(schemaAt(path)).flatMap((one) => Object.keys(one.properties ?? {}));

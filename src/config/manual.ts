@@ -60,9 +60,13 @@ function sectionsOf(path: string, title: string, schema: JsonSchema): readonly S
 }
 
 function childSections(path: string, schema: JsonSchema): readonly Section[] {
-  const within = [...(schema.items ? childSections(`${path}[]`, schema.items) : []), ...(typeof schema.additionalProperties === "object" ? childSections(`${path}.NAME`, schema.additionalProperties) : [])];
+  const within = [
+    ...(schema.items ? childSections(`${path}[]`, schema.items) : []),
+    ...(typeof schema.additionalProperties === "object" ? childSections(`${path}.NAME`, schema.additionalProperties) : []),
+  ];
   const maps = (schema.anyOf ?? []).filter((one) => one.properties !== undefined);
-  const either = maps.length > 1 ? sectionsOf(path, `\`${path}\` (one of these keys)`, merged(maps)) : (schema.anyOf ?? []).flatMap((one) => childSections(path, one));
+  const either =
+    maps.length > 1 ? sectionsOf(path, `\`${path}\` (one of these keys)`, merged(maps)) : (schema.anyOf ?? []).flatMap((one) => childSections(path, one));
   return [...(schema.properties ? sectionsOf(path, `\`${path}\``, schema) : []), ...within, ...either];
 }
 
@@ -73,19 +77,25 @@ function merged(maps: readonly JsonSchema[]): JsonSchema {
 
 function printTable(schema: JsonSchema): string {
   const required = new Set(schema.required);
-  const rows = Object.entries(schema.properties ?? {}).map(([key, one]) => `| \`${key}\` | ${cell(printType(one))} | ${cell(printDefault(one, required.has(key)))} | ${cell(one.description ?? "")} |`);
+  const rows = Object.entries(schema.properties ?? {}).map(
+    ([key, one]) => `| \`${key}\` | ${cell(printType(one))} | ${cell(printDefault(one, required.has(key)))} | ${cell(one.description ?? "")} |`,
+  );
   return ["| key | value | default | meaning |", "|---|---|---|---|", ...rows].join("\n");
 }
 
 function printType(schema: JsonSchema): string {
-  if (schema.const !== undefined) return `\`${String(schema.const)}\``;
+  if (schema.const !== undefined) return `\`${JSON.stringify(schema.const)}\``;
   if (schema.enum !== undefined) return schema.enum.map((one) => `\`${String(one)}\``).join(", ");
   if (schema.anyOf !== undefined) return [...new Set(schema.anyOf.map(printType))].join(" or ");
   if (schema.items !== undefined) return `list of ${printType(schema.items)}`;
   if (schema.properties !== undefined) return "map";
-  if (schema.type === "object") return `map of names to ${typeof schema.additionalProperties === "object" ? printType(schema.additionalProperties) : "anything"}`;
+  if (schema.type === "object")
+    return `map of names to ${typeof schema.additionalProperties === "object" ? printType(schema.additionalProperties) : "anything"}`;
   if (schema.type === "integer" || schema.type === "number") return printNumber(schema);
-  return [schema.type ?? "anything"].flat().map((type) => typeNames[type] ?? type).join(" or ");
+  return [schema.type ?? "anything"]
+    .flat()
+    .map((type) => typeNames[type] ?? type)
+    .join(" or ");
 }
 
 const typeNames: Readonly<Record<string, string>> = { string: "text", boolean: "`true`, `false`", null: "`null`" };

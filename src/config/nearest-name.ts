@@ -5,7 +5,8 @@ const longest = 64;
 /** The nearest of `known` within a third of the word's length (Damerau-Levenshtein), or undefined. First of equals. */
 export function nearestName(word: string, known: Iterable<string>): string | undefined {
   if (word.length > longest) return undefined;
-  let found: string | undefined, least = Math.max(1, Math.floor(word.length / 3)) + 1;
+  let found: string | undefined,
+    least = Math.max(1, Math.floor(word.length / 3)) + 1;
   for (const name of known) {
     const distance = Math.abs(name.length - word.length) >= least ? least : editDistance(word.toLowerCase(), name.toLowerCase());
     if (distance < least) [found, least] = [name, distance];
@@ -21,7 +22,8 @@ export function listNames(names: Iterable<string>): string {
 
 /** Insertions, deletions, substitutions and swaps of neighbours (optimal string alignment). */
 function editDistance(a: string, b: string): number {
-  let before: number[] = [], last = Array.from({ length: b.length + 1 }, (_, j) => j);
+  let before: number[] = [],
+    last = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i++) {
     const row = [i];
     for (let j = 1; j <= b.length; j++) {

@@ -37,5 +37,8 @@ function located(findings: readonly Finding[], locate: (finding: Finding) => Pro
 function limited(problems: readonly Problem[], file: string): DocumentFault {
   const more = problems.length - limits.problems;
   if (more <= 0) return documentFault(problems);
-  return documentFault([...problems.slice(0, limits.problems), { severity: "error", file, line: 1, column: 1, path: "", text: `and ${more} more problems; repair these first` }]);
+  return documentFault([
+    ...problems.slice(0, limits.problems),
+    { severity: "error", file, line: 1, column: 1, path: "", text: `and ${more} more problems; repair these first` },
+  ]);
 }

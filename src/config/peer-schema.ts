@@ -6,10 +6,13 @@ import { PolicyName } from "./policy-schema.ts";
 import { Address, Asn, Cidr, Name, Port, Secret, duration } from "./scalar-schema.ts";
 import { type Selector as NodeSelector, parseSelector } from "./selector.ts";
 
-export const Selector = z.string().max(limits.selectorCharacters).superRefine((text, context) => {
-  const parsed = parseSelector(text);
-  if (!parsed.ok) context.addIssue({ code: "custom", message: parsed.fault.text, params: { sentence: true, column: parsed.fault.column } });
-});
+export const Selector = z
+  .string()
+  .max(limits.selectorCharacters)
+  .superRefine((text, context) => {
+    const parsed = parseSelector(text);
+    if (!parsed.ok) context.addIssue({ code: "custom", message: parsed.fault.text, params: { sentence: true, column: parsed.fault.column } });
+  });
 
 const Policies = z.array(PolicyName).max(limits.policyNames);
 
@@ -30,14 +33,29 @@ export const Peer = z.strictObject({
     .meta({ description: "Address families offered; if left out, ipv4, and ipv6 as soon as a pool or a node has IPv6." }),
   password: Secret.optional().meta({ description: "TCP MD5 key (RFC 2385), named and never written here." }),
   multihop: z.int().min(1).max(255).optional().meta({ description: "eBGP over this many hops; 1, directly connected, if left out." }),
-  ttlSecurity: z.int().min(1).max(254).optional().meta({ description: "Accept only packets from at most this many hops away (GTSM, RFC 5082); instead of `multihop`." }),
+  ttlSecurity: z
+    .int()
+    .min(1)
+    .max(254)
+    .optional()
+    .meta({ description: "Accept only packets from at most this many hops away (GTSM, RFC 5082); instead of `multihop`." }),
   holdTime: HoldTime.optional().meta({ description: "Hold time proposed to this neighbour; `timers.hold` if left out." }),
   connectRetry: duration(1, 3600).optional().meta({ description: "Wait between attempts; `timers.connectRetry` if left out." }),
-  nextHopSelf: z.boolean().optional().meta({ description: "Send our own address as next hop of routes from outside; true if left out." }),
-  import: Policies.default([]).meta({ description: "Policies for what it sends us, in order; the first rule that matches decides. eBGP without any accepts nothing (RFC 8212)." }),
+  nextHopSelf: z
+    .boolean()
+    .optional()
+    .meta({ description: "iBGP: send our own address as next hop of routes learned over eBGP; true if left out. Over eBGP it always is ours." }),
+  import: Policies.default([]).meta({
+    description: "Policies for what it sends us, in order; the first rule that matches decides. eBGP without any accepts nothing (RFC 8212).",
+  }),
   export: Policies.default([]).meta({ description: "Policies for what we send it. eBGP without any sends nothing (RFC 8212)." }),
   gracefulRestart: GracefulRestart.optional().meta({ description: "For this neighbour; the document's `gracefulRestart` if left out." }),
-  maxPrefixes: z.int().min(1).max(100_000_000).optional().meta({ description: "Close the session when it sends more (Cease, RFC 4486); no limit if left out." }),
+  maxPrefixes: z
+    .int()
+    .min(1)
+    .max(100_000_000)
+    .optional()
+    .meta({ description: "Close the session when it sends more (Cease, RFC 4486); no limit if left out." }),
   client: z.boolean().default(false).meta({ description: "iBGP, on reflectors: reflect to and from this neighbour (RFC 4456)." }),
   limit: z.int().min(1).max(limits.rangeClients).optional().meta({ description: "With `range`: how many may be connected at once; 100 if left out." }),
 });

@@ -21,7 +21,8 @@ const communityPhrase = `a community such as "65000:100", or ${Object.keys(wellK
 export function readCommunity(text: string): number | undefined {
   if (Object.hasOwn(wellKnownCommunities, text)) return wellKnownCommunities[text];
   const match = /^(\d{1,5}):(\d{1,5})$/.exec(text);
-  const high = Number(match?.[1]), low = Number(match?.[2]);
+  const high = Number(match?.[1]),
+    low = Number(match?.[2]);
   return high <= 65535 && low <= 65535 ? high * 65536 + low : undefined;
 }
 
@@ -33,7 +34,12 @@ const PrefixMatch = z.union(
     z.strictObject({
       prefix: Cidr.meta({ description: "Routes at or within this prefix." }),
       ge: z.int().min(0).max(128).optional().meta({ description: "Shortest length that matches; the prefix's own if left out." }),
-      le: z.int().min(0).max(128).optional().meta({ description: "Longest length that matches; the prefix's own if left out, or the longest of the family if only `ge` is given." }),
+      le: z
+        .int()
+        .min(0)
+        .max(128)
+        .optional()
+        .meta({ description: "Longest length that matches; the prefix's own if left out, or the longest of the family if only `ge` is given." }),
     }),
   ],
   { error: "expected a prefix such as 10.0.0.0/8, or { prefix: 10.0.0.0/8, ge: 16, le: 24 }" },

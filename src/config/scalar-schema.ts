@@ -55,7 +55,8 @@ export const AbsolutePath = z.string().superRefine((text, context) => {
 });
 
 const CredentialName = z.string().superRefine((text, context) => {
-  if (!/^[A-Za-z0-9_.-]{1,255}$/.test(text)) context.addIssue({ code: "custom", message: "expected the name of a systemd credential (LoadCredential=)", ...sentence });
+  if (!/^[A-Za-z0-9_.-]{1,255}$/.test(text))
+    context.addIssue({ code: "custom", message: "expected the name of a systemd credential (LoadCredential=)", ...sentence });
 });
 
 export const Secret = z.union(
@@ -63,5 +64,5 @@ export const Secret = z.union(
     z.strictObject({ file: AbsolutePath.meta({ description: "File that holds the secret; read at the moment of use, a trailing newline is dropped." }) }),
     z.strictObject({ credential: CredentialName.meta({ description: "systemd credential of the daemon's unit (LoadCredential=)." }) }),
   ],
-  { error: "a secret is never written into the document; put it into a file and write { file: /etc/podway/NAME.key }, or { credential: NAME } for a systemd credential" },
+  { error: "a secret is never written here; put it into a file and write { file: /etc/podway/NAME.key }, or { credential: NAME } of systemd" },
 );

@@ -11,12 +11,15 @@ import { Policy, PolicyName } from "./policy-schema.ts";
 import { Pools } from "./pool-schema.ts";
 import { AbsolutePath, Asn, Name, Secret, duration, sentence } from "./scalar-schema.ts";
 
-const Endpoint = z.string().max(255).superRefine((text, context) => {
-  const message = /^[^/]*\/\/[^/]*@/.test(text)
-    ? "a password does not belong into an endpoint; write username and password beside endpoints"
-    : "expected an endpoint such as http://10.0.0.2:2379";
-  if (!/^https?:\/\/(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+)(:\d{1,5})?\/?$/.test(text)) context.addIssue({ code: "custom", message, ...sentence });
-});
+const Endpoint = z
+  .string()
+  .max(255)
+  .superRefine((text, context) => {
+    const message = /^[^/]*\/\/[^/]*@/.test(text)
+      ? "a password does not belong into an endpoint; write username and password beside endpoints"
+      : "expected an endpoint such as http://10.0.0.2:2379";
+    if (!/^https?:\/\/(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+)(:\d{1,5})?\/?$/.test(text)) context.addIssue({ code: "custom", message, ...sentence });
+  });
 
 const Etcd = z.strictObject({
   endpoints: z.array(Endpoint).min(1).max(limits.endpoints).meta({ description: "Members of the etcd cluster." }),
@@ -49,11 +52,19 @@ export const DocumentSchema = z.strictObject({
   podway: z.literal(1).meta({ description: "Version of this format: 1." }),
   name: Name.meta({ description: "Name of the cluster; part of its keys in the store." }),
   asn: Asn.default(64512).meta({ description: "AS number of the nodes." }),
-  store: Store.optional().meta({ description: "Where leases and the document live: `embedded` (one machine), `none` (BGP alone) or `etcd`; embedded if left out." }),
-  listen: Listen.optional().meta({ description: "Where reflectors and nodes with passive peers accept BGP connections; every address and port 179 if left out. Other nodes only dial." }),
-  reflection: z.enum(["auto", "mesh", "off"]).default("auto").meta({
-    description: `\`auto\`: every node dials every reflector, or without a reflector every other node (at most ${limits.meshNodes}); \`mesh\`: always every other node; \`off\`: only what \`peers\` says.`,
+  store: Store.optional().meta({
+    description: "Where leases and the document live: `embedded` (one machine), `none` (BGP alone) or `etcd`; embedded if left out.",
   }),
+  listen: Listen.optional().meta({
+    description: "Where reflectors and nodes with passive peers accept BGP connections; every address and port 179 if left out. Other nodes only dial.",
+  }),
+  reflection: z
+    .enum(["auto", "mesh", "off"])
+    .default("auto")
+    .meta({
+      description:
+        "`auto`: every node dials every reflector; without a reflector, as `mesh`. `mesh`: every node peers with every other. `off`: only what `peers` says.",
+    }),
   timers: Timers.prefault({}).meta({ description: "Timers of every session." }),
   gracefulRestart: GracefulRestart.prefault({}).meta({ description: "Graceful restart (RFC 4724, RFC 8538), or `off`." }),
   lease: z

@@ -77,11 +77,19 @@ class Parser {
   }
 
   either(depth: number): Selector | undefined {
-    return this.#chain("||", () => this.#both(depth), (terms) => (labels) => terms.some((term) => term(labels)));
+    return this.#chain(
+      "||",
+      () => this.#both(depth),
+      (terms) => (labels) => terms.some((term) => term(labels)),
+    );
   }
 
   #both(depth: number): Selector | undefined {
-    return this.#chain("&&", () => this.#not(depth), (terms) => (labels) => terms.every((term) => term(labels)));
+    return this.#chain(
+      "&&",
+      () => this.#not(depth),
+      (terms) => (labels) => terms.every((term) => term(labels)),
+    );
   }
 
   #chain(sign: string, next: () => Selector | undefined, join: (terms: readonly Selector[]) => Selector): Selector | undefined {
@@ -107,11 +115,13 @@ class Parser {
 
   #test(): Selector | undefined {
     const name = this.#next();
-    if (name.kind !== "name") return this.refuse(name, name.kind === "text" ? "a label name stands without quotes, before its 'value'" : "expected a label name, has(NAME), ! or (");
+    if (name.kind !== "name")
+      return this.refuse(name, name.kind === "text" ? "a label name stands without quotes, before its 'value'" : "expected a label name, has(NAME), ! or (");
     if (name.text === "has" && this.peek().text === "(") return this.#has();
     const operator = this.#next();
     if (operator.text === "in" && operator.kind === "name") return this.#in(name.text);
-    if (operator.kind !== "sign" || (operator.text !== "==" && operator.text !== "!=")) return this.refuse(operator, `expected ==, != or in after ${name.text}`);
+    if (operator.kind !== "sign" || (operator.text !== "==" && operator.text !== "!="))
+      return this.refuse(operator, `expected ==, != or in after ${name.text}`);
     const value = this.#value();
     if (value === undefined) return undefined;
     const wanted = operator.text === "==";
