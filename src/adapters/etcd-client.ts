@@ -7,7 +7,7 @@
 import { readFile } from "node:fs/promises";
 import { rootCertificates } from "node:tls";
 import { Etcd3, type IOptions } from "etcd3";
-import type { FaultError } from "#base/fault.ts";
+import { FaultError, worldFault } from "#base/fault.ts";
 import type { Secret, StoreSettings } from "#base/settings.ts";
 import { etcdFault, isConnectionFault, isLoginFault, wasNeverSent } from "./etcd-fault.ts";
 import { storeClosed } from "./store-limits.ts";
@@ -54,6 +54,8 @@ export class EtcdClient {
   /** Nodes of a cluster start at different endpoints, so that one etcd does not carry all. */
   #turn: number;
   #link: Promise<EtcdLink> | undefined;
+  /** Thrown away by some call, maybe while another was about to use it. */
+  readonly #retired = new WeakSet<EtcdLink>();
   #closed = false;
 
   constructor(settings: EtcdSettings, readSecret: ReadSecret) {
@@ -85,29 +87,30 @@ export class EtcdClient {
    * certainly did nothing. Rejects with a FaultError.
    */
   async call<T>(kind: "read" | "write", run: (client: Etcd3, options: { readonly deadline: number }) => Promise<T>): Promise<T> {
-    let fault: FaultError | undefined;
-    for (let left = Math.max(2, this.#settings.endpoints.length); left > 0; left--) {
+    for (let tried = 1, logins = 0; ; tried++) {
       const link = await this.link();
       try {
         return await run(link.client, { deadline: Date.now() + callMillis });
       } catch (cause) {
-        fault = etcdFault(cause, link.endpoint);
-        const away = isConnectionFault(fault), login = isLoginFault(cause);
-        if (away || login) this.retire(link, away);
-        if (!login && !(away && (kind === "read" || wasNeverSent(cause)))) break;
+        const fault = etcdFault(cause, link.endpoint);
+        if (this.#retired.has(link) && wasNeverSent(cause) && !this.#closed) continue;
+        const isAway = isConnectionFault(fault),
+          isLogin = isLoginFault(cause);
+        if (isAway || isLogin) this.retire(link, isAway);
+        // A token goes stale by no fault of anybody: once, a new login is worth a try.
+        if (isLogin && logins++ === 0) continue;
+        if (!isAway || tried >= this.#settings.endpoints.length || (kind === "write" && !wasNeverSent(cause))) throw fault;
       }
     }
-    throw fault!;
   }
 
   /** Throws a client away, and its streams with it; `move` goes on to the next endpoint. */
   retire(link: EtcdLink, move: boolean): void {
-    void this.#link?.then((current) => {
-      if (current !== link) return;
-      this.#link = undefined;
-      if (move) this.#turn++;
-      shut(link);
-    });
+    if (this.#retired.has(link)) return;
+    this.#retired.add(link);
+    this.#link = undefined;
+    if (move) this.#turn++;
+    shut(link);
   }
 
   async close(): Promise<void> {
@@ -135,9 +138,17 @@ export class EtcdClient {
     const { ca, cert, key } = this.#settings;
     if (!endpoint.startsWith("https:") || (ca === undefined && cert === undefined)) return undefined;
     return {
-      rootCertificate: ca === undefined ? Buffer.from(rootCertificates.join("\n")) : await readFile(ca),
-      ...(cert !== undefined && key !== undefined && { certChain: await readFile(cert), privateKey: await readFile(key) }),
+      rootCertificate: ca === undefined ? Buffer.from(rootCertificates.join("\n")) : await readCredential(ca),
+      ...(cert !== undefined && key !== undefined && { certChain: await readCredential(cert), privateKey: await readCredential(key) }),
     };
+  }
+}
+
+async function readCredential(path: string): Promise<Buffer> {
+  try {
+    return await readFile(path);
+  } catch (cause) {
+    throw new FaultError(worldFault("store.credentials", `the store's certificate file ${path} cannot be read: ${(cause as Error).message}`), cause);
   }
 }
 

@@ -1,14 +1,19 @@
 /** etcd's and gRPC's errors, mapped once to ours. Every sentence names the endpoint; none can hold a password, since etcd echoes none. */
 import {
-  EtcdAuthenticationFailedError, EtcdInvalidAuthTokenError, EtcdLeaseInvalidError, EtcdPermissionDeniedError,
-  GRPCDeadlineExceededError, GRPCUnauthenticatedError, GRPCUnavailableError,
+  EtcdAuthenticationFailedError,
+  EtcdInvalidAuthTokenError,
+  EtcdLeaseInvalidError,
+  EtcdPermissionDeniedError,
+  GRPCDeadlineExceededError,
+  GRPCUnauthenticatedError,
+  GRPCUnavailableError,
 } from "etcd3";
 import { FaultError, worldFault } from "#base/fault.ts";
 
 /** etcd's answers that mean "log in again": the token outlived the server, its user or the auth store's revision. */
 const loginAgain = /invalid auth token|revision of auth store is old|user name is empty/;
 /** gRPC's word for a call that never reached a connection, so that doing it again elsewhere cannot do it twice. */
-const neverSent = /No connection established|Name resolution failed|Channel closed before call started/;
+const neverSent = /No connection established|Name resolution failed|Channel closed before call started|client was already closed/;
 const spaceExceeded = /database space exceeded/;
 
 /** The fault of `cause` at `endpoint`; one that is a FaultError already stays as it is. */
@@ -17,10 +22,13 @@ export function etcdFault(cause: unknown, endpoint: string): FaultError {
   const said = cause instanceof Error ? cause.message : String(cause);
   const as = (code: string, text: string): FaultError => new FaultError(worldFault(code, text), cause);
   if (isLoginFault(cause)) return as("store.denied", `etcd at ${endpoint} does not accept the login (${brief(said)}); check the store's username and password`);
-  if (cause instanceof EtcdPermissionDeniedError) return as("store.denied", `etcd at ${endpoint} denies access to the store's prefix; give the user a role with readwrite on it`);
+  if (cause instanceof EtcdPermissionDeniedError)
+    return as("store.denied", `etcd at ${endpoint} denies access to the store's prefix; give the user a role with readwrite on it`);
   if (cause instanceof EtcdLeaseInvalidError) return as("store.lease-gone", `etcd at ${endpoint} holds that lease no more; it expired or was revoked`);
-  if (cause instanceof GRPCDeadlineExceededError) return as("store.timeout", `etcd at ${endpoint} did not answer in time; check that it is running and has a leader`);
-  if (cause instanceof GRPCUnavailableError || /UNAVAILABLE|Connection dropped/.test(said)) return as("store.unreachable", `etcd at ${endpoint} cannot be reached: ${brief(said)}`);
+  if (cause instanceof GRPCDeadlineExceededError)
+    return as("store.timeout", `etcd at ${endpoint} did not answer in time; check that it is running and has a leader`);
+  if (cause instanceof GRPCUnavailableError || /UNAVAILABLE|CANCELLED|client was already closed/.test(said))
+    return as("store.unreachable", `etcd at ${endpoint} cannot be reached: ${brief(said)}`);
   if (spaceExceeded.test(said)) return as("store.full", `etcd at ${endpoint} is out of space; compact and defragment it, then disarm its alarm`);
   return as("store.failed", `etcd at ${endpoint} refused the request: ${brief(said)}`);
 }
@@ -44,5 +52,8 @@ export function isConnectionFault(fault: FaultError): boolean {
 /** The reason within gRPC's text: its last error if it tells one, without class names, codes and line breaks. */
 function brief(said: string): string {
   const last = /Last error: (.*?)\.? Resolution note/s.exec(said)?.[1] ?? said;
-  return last.replace(/^(\w+Error: )?(\d+ [A-Z_]+: )?(etcdserver: )?(Error: )?/, "").replaceAll(/\s+/g, " ").slice(0, 200);
+  return last
+    .replace(/^(\w+Error: )?(\d+ [A-Z_]+: )?(etcdserver: )?(Error: )?/, "")
+    .replaceAll(/\s+/g, " ")
+    .slice(0, 200);
 }

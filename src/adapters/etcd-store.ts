@@ -120,9 +120,11 @@ class EtcdStore implements Store {
   }
 
   async #listPages(prefix: string): Promise<{ readonly entries: readonly Entry[]; readonly position: Position }> {
-    const start = this.#key(prefix), end = rangeEnd(start);
+    const start = this.#key(prefix),
+      end = rangeEnd(start);
     const entries: Entry[] = [];
-    let key = start, at: Position | undefined;
+    let key = start,
+      at: Position | undefined;
     for (;;) {
       const page = await this.#range({ key, range_end: end, limit: pageKeys, ...(at && { revision: String(at.revision) }) });
       at ??= position(page.header);

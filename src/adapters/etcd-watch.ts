@@ -41,7 +41,8 @@ const goodMillis = 10_000;
 export async function* watchEtcd(source: WatchSource, signal: AbortSignal): AsyncGenerator<StoreNews, void> {
   const backoff = new Backoff(50, 5_000);
   let seen: Position | undefined;
-  let away = false, openedAt = 0;
+  let away = false,
+    openedAt = 0;
   while (!signal.aborted) {
     let gap = false;
     try {
@@ -56,11 +57,9 @@ export async function* watchEtcd(source: WatchSource, signal: AbortSignal): Asyn
       }
       for await (const step of readStream(source, seen, signal)) {
         if (step.kind === "gap") gap = true;
-        if (step.kind === "open") {
-          openedAt = performance.now();
-          if (away) yield { kind: "back" };
-          away = false;
-        }
+        if (step.kind === "open") openedAt = performance.now();
+        if (away && step.kind === "open") yield { kind: "back" };
+        away &&= step.kind !== "open";
         if (step.kind !== "events") continue;
         for (const event of step.events) yield source.news(event);
         seen = { ...seen, revision: BigInt(step.events.at(-1)!.kv.mod_revision) };

@@ -100,12 +100,16 @@ function fromLine(line: Buffer): unknown {
 
 function readLines(bytes: Buffer, path: string): { readonly lines: unknown[]; readonly good: number; readonly firstOctets: number } {
   const lines: unknown[] = [];
-  let good = 0, firstOctets = 0, isTorn = false;
-  for (let at = 0; at < bytes.length; ) {
+  let good = 0,
+    firstOctets = 0,
+    isTorn = false;
+  for (let at = 0; at < bytes.length;) {
     const end = bytes.indexOf(newline, at);
     const value = end < 0 ? undefined : fromLine(bytes.subarray(at, end));
     if (value !== undefined && isTorn)
-      throw new FaultError(callerFault("store.journal-damaged", `the embedded store's journal ${path} is damaged at octet ${good}; restore it, or move it away to start empty`));
+      throw new FaultError(
+        callerFault("store.journal-damaged", `the embedded store's journal ${path} is damaged at octet ${good}; restore it, or move it away to start empty`),
+      );
     if (value === undefined) isTorn = true;
     else {
       lines.push(value);
@@ -137,7 +141,7 @@ async function replaceFile(path: string, line: Buffer): Promise<FileHandle> {
 }
 
 async function writeAll(file: FileHandle, bytes: Buffer, position: number): Promise<void> {
-  for (let at = 0; at < bytes.length; ) at += (await file.write(bytes, at, bytes.length - at, position + at)).bytesWritten;
+  for (let at = 0; at < bytes.length;) at += (await file.write(bytes, at, bytes.length - at, position + at)).bytesWritten;
 }
 
 const worldError = (code: string, text: string, cause: unknown): FaultError => new FaultError(worldFault(code, text), cause);

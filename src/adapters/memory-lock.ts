@@ -19,7 +19,8 @@ export class DirectoryLock {
 
   /** Rejects with one sentence that names the holder if another living process has `directory`. */
   static async take(directory: string): Promise<DirectoryLock> {
-    const path = join(directory, "store.lock"), mine = `${path}.${process.pid}`;
+    const path = join(directory, "store.lock"),
+      mine = `${path}.${process.pid}`;
     const holder = await identityOf(process.pid);
     try {
       await writeFile(mine, holder!, { mode: 0o600 });
@@ -30,6 +31,15 @@ export class DirectoryLock {
         await setAside(path, `${mine}.stale`, other);
       }
       throw taken(directory, await readFile(path, "utf8").catch(() => ""));
+    } catch (cause) {
+      if (cause instanceof FaultError) throw cause;
+      throw new FaultError(
+        callerFault(
+          "store.state-directory",
+          `the embedded store cannot use ${directory}: ${(cause as Error).message}; make it writable, or give another --state`,
+        ),
+        cause,
+      );
     } finally {
       await rm(mine, { force: true });
     }
@@ -42,7 +52,10 @@ export class DirectoryLock {
 
 /** Moves the dead holder's lock away. If a living one took its place since it was read, that one goes back. */
 async function setAside(path: string, aside: string, dead: string): Promise<void> {
-  const moved = await rename(path, aside).then(() => true, () => false);
+  const moved = await rename(path, aside).then(
+    () => true,
+    () => false,
+  );
   if (moved && (await readFile(aside, "utf8")) !== dead) await link(aside, path).catch(() => undefined);
   await rm(aside, { force: true });
 }
@@ -60,7 +73,8 @@ async function isAlive(holder: string): Promise<boolean> {
 /** `pid starttime boot-id` (proc(5): starttime is the 22nd field of stat, the 20th after the name in parentheses). */
 async function identityOf(pid: number): Promise<string | undefined> {
   try {
-    const stat = await readFile(`/proc/${pid}/stat`, "utf8"), boot = await readFile("/proc/sys/kernel/random/boot_id", "utf8");
+    const stat = await readFile(`/proc/${pid}/stat`, "utf8"),
+      boot = await readFile("/proc/sys/kernel/random/boot_id", "utf8");
     return `${pid} ${stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]} ${boot.trim()}`;
   } catch {
     return undefined;
@@ -69,5 +83,7 @@ async function identityOf(pid: number): Promise<string | undefined> {
 
 function taken(directory: string, holder: string): FaultError {
   const who = holder === "" ? "another process" : `process ${holder.split(" ")[0]}`;
-  return new FaultError(callerFault("store.locked", `the embedded store in ${directory} is in use by ${who}; stop that daemon, or give this one another --state`));
+  return new FaultError(
+    callerFault("store.locked", `the embedded store in ${directory} is in use by ${who}; stop that daemon, or give this one another --state`),
+  );
 }

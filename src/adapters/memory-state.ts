@@ -68,7 +68,12 @@ export class MemoryState {
       }
       if (write.lease !== undefined && !this.#leases.has(write.lease)) throw leaseGone(write.lease);
       const value = Buffer.from(write.value).toString("base64");
-      changes.push({ put: write.key, value, created: before ? String(before.createRevision) : revision, ...(write.lease !== undefined && { lease: write.lease }) });
+      changes.push({
+        put: write.key,
+        value,
+        created: before ? String(before.createRevision) : revision,
+        ...(write.lease !== undefined && { lease: write.lease }),
+      });
     }
     return changes.length === 0 ? undefined : { revision, changes };
   }
@@ -86,7 +91,8 @@ export class MemoryState {
 
   /** Does it; returns what takes it back. */
   apply({ revision, changes }: Transaction): () => void {
-    const revisionBefore = this.#revision, undo: (() => void)[] = [];
+    const revisionBefore = this.#revision,
+      undo: (() => void)[] = [];
     this.#revision = BigInt(revision);
     for (const change of changes) undo.push(this.#applyOne(change));
     return () => {
@@ -121,7 +127,8 @@ export class MemoryState {
 
   /** Fills an empty state. */
   load(image: StateImage): void {
-    if (image.schema !== 1) throw new FaultError(callerFault("store.newer-journal", `the embedded store's journal has schema ${String(image.schema)}; start a newer podwayd`));
+    if (image.schema !== 1)
+      throw new FaultError(callerFault("store.newer-journal", `the embedded store's journal has schema ${String(image.schema)}; start a newer podwayd`));
     this.#revision = BigInt(image.revision);
     this.#nextLease = image.nextLease;
     for (const { id, ttl } of image.leases) this.#leases.set(id, ttl);

@@ -83,7 +83,8 @@ class EmbeddedStore implements MemoryStore {
 
   async *watch(prefix: string, signal: AbortSignal): AsyncGenerator<StoreNews, void> {
     const backoff = new Backoff(50, 5_000);
-    let next: bigint | undefined, isAway = false;
+    let next: bigint | undefined,
+      isAway = false;
     while (!signal.aborted && !this.#closed) {
       if (next === undefined || next <= this.#forgotten) {
         const listed = await this.list(prefix).catch((cause: Error) => cause);
@@ -234,7 +235,8 @@ class EmbeddedStore implements MemoryStore {
       if (news.length > 0) this.#history.push({ revision: BigInt(transaction.revision), news });
     }
     this.#published = this.#state.revision;
-    if (this.#history.length > memoryLimits.history * 2) this.#forgotten = this.#history.splice(0, this.#history.length - memoryLimits.history).at(-1)!.revision;
+    if (this.#history.length > memoryLimits.history * 2)
+      this.#forgotten = this.#history.splice(0, this.#history.length - memoryLimits.history).at(-1)!.revision;
     this.#wake();
     // A journal that cannot be made short stays long: the next batch tries again.
     if (this.#disk?.journal.isLong) await this.#disk.journal.rewrite(this.#state.image()).catch(() => undefined);
@@ -275,7 +277,7 @@ class EmbeddedStore implements MemoryStore {
   }
 
   #wake(): void {
-    for (const wake of [...this.#waiting]) wake();
+    for (const wake of this.#waiting) wake();
   }
 }
 

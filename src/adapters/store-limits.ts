@@ -15,14 +15,21 @@ export const storeLimits = {
 export function checkWrites(compares: readonly Compare[], writes: readonly Write[]): void {
   const most = storeLimits.transactionOperations;
   if (compares.length > most || writes.length > most)
-    throw refuse("store.too-many-operations", `a transaction of ${compares.length} compares and ${writes.length} writes is over the limit of ${most} each; split it`);
+    throw refuse(
+      "store.too-many-operations",
+      `a transaction of ${compares.length} compares and ${writes.length} writes is over the limit of ${most} each; split it`,
+    );
   const keys = new Set<string>();
   for (const write of writes) {
     if (keys.has(write.key)) throw refuse("store.duplicate-key", `a transaction writes ${write.key} twice; write each key once`);
     keys.add(write.key);
-    if (Buffer.byteLength(write.key) > storeLimits.keyOctets) throw refuse("store.too-large", `a key of more than ${storeLimits.keyOctets} octets; use a shorter one`);
+    if (Buffer.byteLength(write.key) > storeLimits.keyOctets)
+      throw refuse("store.too-large", `a key of more than ${storeLimits.keyOctets} octets; use a shorter one`);
     if (write.kind === "put" && write.value.length > storeLimits.valueOctets)
-      throw refuse("store.too-large", `the value of ${write.key} has ${write.value.length} octets, over the limit of ${storeLimits.valueOctets}; make it smaller`);
+      throw refuse(
+        "store.too-large",
+        `the value of ${write.key} has ${write.value.length} octets, over the limit of ${storeLimits.valueOctets}; make it smaller`,
+      );
   }
 }
 
