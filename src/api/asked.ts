@@ -9,7 +9,8 @@ export function readQuery(verb: Verb, query: Readonly<Record<string, readonly st
   const out: Record<string, string | number | boolean> = {};
   for (const [name, values] of Object.entries(query)) {
     const parameter = known.get(name);
-    if (!parameter) return bad(`${verb.path} knows no parameter ${quote(name)}: ${known.size === 0 ? "it takes none" : `it takes ${[...known.keys()].join(", ")}`}.`);
+    if (!parameter)
+      return bad(`${verb.path} knows no parameter ${quote(name)}: ${known.size === 0 ? "it takes none" : `it takes ${[...known.keys()].join(", ")}`}.`);
     if (values.length !== 1) return bad(`${name} is given ${values.length} times: give it once.`);
     const value = readValue(parameter, values[0]!);
     if (!value.ok) return value;

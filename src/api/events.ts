@@ -40,7 +40,12 @@ export class EventStreams {
   /** A new stream that starts with the state; refused at the limit. */
   stream(): Outcome<ReadableStream<Uint8Array>, CallerFault> {
     if (this.#readers.size >= limits.eventStreams) {
-      return failed(callerFault("api.too-many-streams", `${limits.eventStreams} event streams are open, which is the limit: close one, or ask ${controlPaths.status} instead.`));
+      return failed(
+        callerFault(
+          "api.too-many-streams",
+          `${limits.eventStreams} event streams are open, which is the limit: close one, or ask ${controlPaths.status} instead.`,
+        ),
+      );
     }
     const first = this.#state();
     let reader: Reader;
@@ -62,10 +67,9 @@ export class EventStreams {
 
   /** Ends every stream: the daemon stops. */
   close(): void {
-    for (const reader of [...this.#readers]) {
-      this.#leave(reader);
-      reader.controller.close();
-    }
+    for (const { controller } of this.#readers) controller.close();
+    this.#readers.clear();
+    this.#rest();
   }
 
   #join(reader: Reader): void {
@@ -76,7 +80,12 @@ export class EventStreams {
   }
 
   #leave(reader: Reader): void {
-    if (!this.#readers.delete(reader) || this.#readers.size > 0) return;
+    this.#readers.delete(reader);
+    if (this.#readers.size === 0) this.#rest();
+  }
+
+  /** Nobody reads: nothing is asked of the daemon. */
+  #rest(): void {
     this.#forget?.();
     this.#forget = undefined;
     clearTimeout(this.#gap);

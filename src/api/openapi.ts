@@ -13,12 +13,18 @@ const errorAnswer = {
 export function describe(verbs: readonly Verb[]): Schema {
   const paths: Record<string, Record<string, Schema>> = {};
   for (const verb of verbs) (paths[verb.path] ??= {})[verb.method] = operation(verb);
-  paths[controlPaths.events] = { get: stream("events", "text/event-stream", "`status` events: the state first, then again after changes; `lagged` before a state that skipped some.") };
+  paths[controlPaths.events] = {
+    get: stream("events", "text/event-stream", "`status` events: the state first, then again after changes; `lagged` before a state that skipped some."),
+  };
   paths[controlPaths.metrics] = { get: stream("metrics", "text/plain", "Metrics in the Prometheus text format.") };
   paths[controlPaths.openapi] = { get: stream("openapi", "application/json", "This description.") };
   return {
     openapi: "3.1.0",
-    info: { title: "podwayd control socket", version: "1", description: "HTTP with JSON on a unix socket, for root and the group podway. Faults are one sentence." },
+    info: {
+      title: "podwayd control socket",
+      version: "1",
+      description: "HTTP with JSON on a unix socket, for root and the group podway. Faults are one sentence.",
+    },
     paths,
     components: { schemas },
   };

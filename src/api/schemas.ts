@@ -94,9 +94,7 @@ const Status = view<StatusView>({
 });
 
 const Cluster = view<ClusterView>({
-  nodes: list(
-    view<ClusterView["nodes"][number]>({ name: text, roles: list(text), address: text, address6: orNull(text), alive: flag, leases: list(text) }),
-  ),
+  nodes: list(view<ClusterView["nodes"][number]>({ name: text, roles: list(text), address: text, address6: orNull(text), alive: flag, leases: list(text) })),
 });
 
 const Why = view<WhyView>({ subject: text, kind: choice("prefix", "address", "peer"), text, facts: { type: "object" } });
@@ -105,9 +103,7 @@ const Kernel = view<KernelView>({
   tables: list(
     view<KernelView["tables"][number]>({
       name: choice("link", "address", "neighbour", "fdb", "route", "sysctl"),
-      entries: list(
-        view<KernelView["tables"][number]["entries"][number]>({ key: text, desired: orNull(text), actual: orNull(text), failure: orNull(text) }),
-      ),
+      entries: list(view<KernelView["tables"][number]["entries"][number]>({ key: text, desired: orNull(text), actual: orNull(text), failure: orNull(text) })),
     }),
   ),
 });
@@ -136,7 +132,10 @@ export const schemas = {
   Document,
   Peers: list(reference("Peer")),
   Leases: list(reference("Lease")),
-  Routes: view<{ total: number; routes: readonly RouteView[] }>({ total: said("All that match, also beyond the limit.", count), routes: list(reference("Route")) }),
+  Routes: view<{ total: number; routes: readonly RouteView[] }>({
+    total: said("All that match, also beyond the limit.", count),
+    routes: list(reference("Route")),
+  }),
   Plan: view<PlanView>({ changes }),
   Applied: view<PlanView & { revision: string }>({ changes, revision: text }),
   Proposal: view<{ text: string; file: string }>({ text: said("The topology file, as it stands.", text), file: said("Its name, for messages.", text) }),

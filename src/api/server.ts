@@ -8,9 +8,8 @@ import { getRequestListener, type HttpBindings, RequestError } from "@hono/node-
 import { type Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { callerFault, FaultError, type Fault, worldFault } from "#base/fault.ts";
-import { note } from "#base/note.ts";
+import { type Note, note } from "#base/note.ts";
 import { type Control, controlPaths } from "#daemon/control.ts";
-import type { Telemetry } from "#ports/telemetry.ts";
 import { readProposal, readQuery } from "./asked.ts";
 import { EventStreams } from "./events.ts";
 import { limits } from "./limits.ts";
@@ -18,6 +17,12 @@ import { describe } from "./openapi.ts";
 import { brokenFault, faultOf, faultResponse, jsonResponse, statusOf, toJson } from "./reply.ts";
 import { listenAt } from "./socket.ts";
 import { type Verb, verbs } from "./verbs.ts";
+
+/** What this door needs of the telemetry port. */
+export interface ApiTelemetry {
+  note(note: Note): void;
+  gauge(name: string, help: string, read: () => number): void;
+}
 
 export interface ServerOptions {
   /** Path of the unix socket; its directory is made if it is missing. */
@@ -36,7 +41,7 @@ export interface ApiServer {
  * Makes the door over `control`; nothing listens before `run`. `run` rejects with a FaultError if the socket cannot be had:
  * `api.socket-in-use` names a daemon that is alive there.
  */
-export function createServer(control: Control, telemetry: Telemetry, options: ServerOptions): ApiServer {
+export function createServer(control: Control, telemetry: ApiTelemetry, options: ServerOptions): ApiServer {
   const report: Report = (what, error) =>
     telemetry.note(note("error", "api.broken", `answering ${what} failed by a fault of podwayd: ${sentence(error)}`, { fields: { stack: stackOf(error) } }));
   const events = new EventStreams(control, (error) => report(controlPaths.events, error));
@@ -51,7 +56,9 @@ export function createServer(control: Control, telemetry: Telemetry, options: Se
       const server = makeHttpServer(app, report);
       const remove = await listenAt(server, { socket: options.socket, group: options.group });
       telemetry.note(note("info", "api.listening", `the control socket is ${options.socket}`));
-      const failure = new Promise<never>((_, reject) => server.on("error", (error) => reject(new FaultError(worldFault("api.socket-failed", sentence(error)), error))));
+      const failure = new Promise<never>((_, reject) =>
+        server.on("error", (error) => reject(new FaultError(worldFault("api.socket-failed", sentence(error)), error))),
+      );
       const stopped = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
       try {
         ready();
@@ -71,19 +78,28 @@ type Report = (what: string, error: unknown) => void;
 
 function makeApp(control: Control, events: EventStreams, report: Report): Hono<Served> {
   const app = new Hono<Served>();
-  app.onError((error, context) => (hasLeft(context.env.incoming) ? faultResponse(badHttp) : answerError(error, `${context.req.method} ${context.req.path}`, report)));
+  app.onError((error, context) =>
+    hasLeft(context.env.incoming) ? faultResponse(badHttp) : answerError(error, `${context.req.method} ${context.req.path}`, report),
+  );
   app.use(methodCheck);
   app.use(bodyLimit({ maxSize: limits.bodyOctets, onError: () => faultResponse(bodyTooLarge, { connection: "close" }) }));
   for (const verb of verbs) app.on(verb.method.toUpperCase(), verb.path, (context) => serve(verb, control, context));
 
   app.get(controlPaths.events, () => {
     const stream = events.stream();
-    return stream.ok ? new Response(stream.value, { headers: { "content-type": "text/event-stream", "cache-control": "no-store", connection: "close" } }) : faultResponse(stream.fault);
+    return stream.ok
+      ? new Response(stream.value, { headers: { "content-type": "text/event-stream", "cache-control": "no-store", connection: "close" } })
+      : faultResponse(stream.fault);
   });
-  app.get(controlPaths.metrics, async () => new Response(await inTime(control.metrics()), { headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8" } }));
+  app.get(
+    controlPaths.metrics,
+    async () => new Response(await inTime(control.metrics()), { headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8" } }),
+  );
   const description = describe(verbs);
   app.get(controlPaths.openapi, () => jsonResponse(description));
-  app.notFound((context) => faultResponse(callerFault("api.no-such-path", `there is nothing at ${context.req.path}: GET ${controlPaths.openapi} lists what there is.`)));
+  app.notFound((context) =>
+    faultResponse(callerFault("api.no-such-path", `there is nothing at ${context.req.path}: GET ${controlPaths.openapi} lists what there is.`)),
+  );
   return app;
 }
 
@@ -154,7 +170,10 @@ const bodyTooLarge = callerFault("api.body-too-large", `the body is larger than 
 const badHttp = callerFault("api.bad-http", "this is not an HTTP/1.1 request that can be understood.");
 const slowHttp = callerFault("api.too-slow", `the request did not arrive within ${limits.requestMillis / 1000} s.`);
 const longHeader = callerFault("api.header-too-large", `the request line and headers are larger than ${limits.headerOctets} octets.`);
-const noAnswer = worldFault("api.no-answer", `no answer within ${limits.answerMillis / 1000} s: see the store's state in podway status; podway document says what is in force.`);
+const noAnswer = worldFault(
+  "api.no-answer",
+  `no answer within ${limits.answerMillis / 1000} s: see the store's state in podway status; podway document says what is in force.`,
+);
 
 /** What never became a request: answered by hand, since there is nothing to route. */
 function answerBadHttp(error: NodeJS.ErrnoException, socket: Duplex): void {

@@ -64,7 +64,8 @@ async function claim(bound: string, path: string): Promise<void> {
     if (await linked(bound, path)) return;
     const found = await lstat(path).catch(() => undefined);
     if (found === undefined) continue;
-    if (!found.isSocket()) throw new FaultError(callerFault("api.not-a-socket", `${path} is in the way and is no socket: remove it or give another path with --api.`));
+    if (!found.isSocket())
+      throw new FaultError(callerFault("api.not-a-socket", `${path} is in the way and is no socket: remove it or give another path with --api.`));
     if (await answers(path)) throw inUse(path);
     await setAside(path, `${bound}.old`);
   }

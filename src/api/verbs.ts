@@ -32,44 +32,45 @@ export interface Verb {
   answer(control: Control, asked: Asked): Answer | Promise<Answer>;
 }
 
-const get = (path: string, schema: Verb["schema"], about: string, answer: Verb["answer"], query: readonly Parameter[] = []): Verb => ({
-  method: "get",
+const get = (path: string, schema: Verb["schema"], about: string, answer: Verb["answer"]): Verb => ({ method: "get", path, schema, about, query: [], answer });
+const post = (path: string, schema: Verb["schema"], about: string, answer: Verb["answer"]): Verb => ({
+  method: "post",
   path,
   schema,
   about,
-  query,
+  query: [],
   answer,
 });
 
 export const verbs: readonly Verb[] = [
   get(controlPaths.status, "Status", "This node in one object.", (control) => ok(control.status())),
   get(controlPaths.cluster, "Cluster", "Every node the store knows of.", (control) => ok(control.cluster())),
-  get(controlPaths.peers, "Peers", "BGP neighbours.", (control, { query }) => named(control.peers(), query["name"]), [
-    { name: "name", about: "Only the peer of this name or address.", kind: "text" },
-  ]),
-  get(controlPaths.routes, "Routes", "Best routes, or what a peer sent or was sent.", (control, { query }) => control.routes(routeQuery(query)), [
-    { name: "prefix", about: "Only this prefix, or the prefix that covers this address.", kind: "text" },
-    { name: "family", about: "Only this family.", kind: ["ipv4", "ipv6"] },
-    { name: "receivedFrom", about: "What this peer sent us.", kind: "text" },
-    { name: "sentTo", about: "What this peer was sent.", kind: "text" },
-    { name: "all", about: "All paths of each prefix, not only the best.", kind: "flag" },
-    { name: "limit", about: `How many at most; ${limits.routesDefault} if left out.`, kind: { from: 1, to: limits.routes } },
-  ]),
+  {
+    ...get(controlPaths.peers, "Peers", "BGP neighbours.", (control, { query }) => named(control.peers(), query["name"])),
+    query: [{ name: "name", about: "Only the peer of this name or address.", kind: "text" }],
+  },
+  {
+    ...get(controlPaths.routes, "Routes", "Best routes, or what a peer sent or was sent.", (control, { query }) => control.routes(routeQuery(query))),
+    query: [
+      { name: "prefix", about: "Only this prefix.", kind: "text" },
+      { name: "family", about: "Only this family.", kind: ["ipv4", "ipv6"] },
+      { name: "receivedFrom", about: "What this peer sent us.", kind: "text" },
+      { name: "sentTo", about: "What this peer was sent.", kind: "text" },
+      { name: "all", about: "All paths of each prefix, not only the best.", kind: "flag" },
+      { name: "limit", about: `How many at most; ${limits.routesDefault} if left out.`, kind: { from: 1, to: limits.routes } },
+    ],
+  },
   get(controlPaths.leases, "Leases", "Who holds which CIDR.", (control) => ok(control.leases())),
-  get(controlPaths.why, "Why", "One paragraph about a prefix, an address or a peer.", (control, { query }) => control.why(String(query["subject"])), [
-    { name: "subject", about: "Prefix, address or name of a peer.", kind: "text", required: true },
-  ]),
+  {
+    ...get(controlPaths.why, "Why", "One paragraph about a prefix, an address or a peer.", (control, { query }) => control.why(String(query["subject"]))),
+    query: [{ name: "subject", about: "Prefix, address or name of a peer.", kind: "text", required: true }],
+  },
   get(controlPaths.kernel, "Kernel", "Kernel tables of ours: desired, actual, what differs and why.", (control) => ok(control.kernel())),
   get(controlPaths.document, "Document", "The document that rules, and whether the file differs.", (control) => ok(control.document())),
-  { method: "post", path: controlPaths.plan, schema: "Plan", about: "What a document would change.", query: [], answer: (control, { proposal }) => control.plan(proposal!.text, proposal!.file) },
-  {
-    method: "post",
-    path: controlPaths.apply,
-    schema: "Applied",
-    about: "Puts a document into force by compare-and-swap on its revision.",
-    query: [],
-    answer: (control, { proposal }) => control.apply(proposal!.text, proposal!.file),
-  },
+  post(controlPaths.plan, "Plan", "What a document would change.", (control, { proposal }) => control.plan(proposal!.text, proposal!.file)),
+  post(controlPaths.apply, "Applied", "Puts a document into force by compare-and-swap on its revision.", (control, { proposal }) =>
+    control.apply(proposal!.text, proposal!.file),
+  ),
 ];
 
 function named(peers: readonly PeerView[], name: string | number | boolean | undefined): Outcome<readonly PeerView[], CallerFault> {

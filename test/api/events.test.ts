@@ -64,7 +64,8 @@ test("without onChange the state is told once, and the stream stays open", async
 test("a reader that stops reading is told lagged and the state of then, and memory stays bounded", async () => {
   const { control, change } = changing(100_000);
   const { socket, gauges } = await running(control);
-  const slow = listenTo(socket), quick = listenTo(socket);
+  const slow = listenTo(socket),
+    quick = listenTo(socket);
   await until(() => slow.names().length === 1 && quick.names().length === 1, "both first states");
   slow.socket.pause();
   let told = 0;

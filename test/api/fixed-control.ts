@@ -3,7 +3,18 @@ import { callerFault, failed, ok } from "#base/fault.ts";
 import type { ClusterView, Control, DocumentView, KernelView, LeaseView, PeerView, PlanView, RouteView, StatusView } from "#daemon/control.ts";
 
 export const leases: readonly LeaseView[] = [
-  { pool: "routed", cidr: "10.42.7.0/24", node: "n1", own: true, state: "held", backend: "bgp", address: "10.0.0.21", vtepMac: null, expiresSeconds: 86_390, reason: "" },
+  {
+    pool: "routed",
+    cidr: "10.42.7.0/24",
+    node: "n1",
+    own: true,
+    state: "held",
+    backend: "bgp",
+    address: "10.0.0.21",
+    vtepMac: null,
+    expiresSeconds: 86_390,
+    reason: "",
+  },
   {
     pool: "overlay",
     cidr: null,
@@ -108,13 +119,27 @@ const route: RouteView = {
 export const routes: readonly RouteView[] = [
   route,
   { ...route, prefix: "fd42:0:0:8::/64", nextHop: "fd00::22", communities: [] },
-  { ...route, prefix: "0.0.0.0/0", peer: "tor-a", nextHop: "10.0.0.1", asPath: "65001 65010 65020", localPref: null, med: 50, originatorId: null, clusterList: [], stale: true },
+  {
+    ...route,
+    prefix: "0.0.0.0/0",
+    peer: "tor-a",
+    nextHop: "10.0.0.1",
+    asPath: "65001 65010 65020",
+    localPref: null,
+    med: 50,
+    originatorId: null,
+    clusterList: [],
+    stale: true,
+  },
 ];
 
 export const kernel: KernelView = {
   tables: [
     { name: "link", entries: [{ key: "pw-vx43", desired: "vxlan 43 mtu 1450", actual: "vxlan 43 mtu 1450", failure: null }] },
-    { name: "route", entries: [{ key: "10.42.8.0/24", desired: "via 10.0.0.22", actual: null, failure: "ENETUNREACH: 10.0.0.22 is on no link of this node." }] },
+    {
+      name: "route",
+      entries: [{ key: "10.42.8.0/24", desired: "via 10.0.0.22", actual: null, failure: "ENETUNREACH: 10.0.0.22 is on no link of this node." }],
+    },
     { name: "fdb", entries: [] },
   ],
 };
@@ -135,18 +160,25 @@ export function fixedControl(other: Partial<Control> = {}): Control {
     cluster: () => cluster,
     peers: () => peers,
     routes: ({ limit = Infinity, family, receivedFrom }) => {
-      if (receivedFrom !== undefined && !peers.some((peer) => peer.name === receivedFrom)) return failed(callerFault("api.no-such-peer", `there is no peer named ${receivedFrom}.`));
+      if (receivedFrom !== undefined && !peers.some((peer) => peer.name === receivedFrom))
+        return failed(callerFault("api.no-such-peer", `there is no peer named ${receivedFrom}.`));
       const found = routes.filter((row) => family === undefined || row.prefix.includes(":") === (family === "ipv6"));
       return ok({ total: found.length, routes: found.slice(0, limit) });
     },
     leases: () => leases,
     why: (subject) =>
       subject === "10.42.8.0/24"
-        ? ok({ subject, kind: "prefix", text: "10.42.8.0/24 came from rr1 and is the only path. It was told to nobody: there is no other peer.", facts: { paths: 1, revision: 18_446_744_073_709_551_615n } })
+        ? ok({
+            subject,
+            kind: "prefix",
+            text: "10.42.8.0/24 came from rr1 and is the only path. It was told to nobody: there is no other peer.",
+            facts: { paths: 1, revision: 18_446_744_073_709_551_615n },
+          })
         : failed(callerFault("api.no-such-subject", `nothing is known of ${subject}: give a prefix, an address or the name of a peer.`)),
     kernel: () => kernel,
     document: () => document,
-    plan: async (text, file) => (text.includes("adress") ? failed(callerFault("config.invalid", `${file}:3:5: nodes.n1.adress: unknown key; did you mean "address"?`)) : ok(plan)),
+    plan: async (text, file) =>
+      text.includes("adress") ? failed(callerFault("config.invalid", `${file}:3:5: nodes.n1.adress: unknown key; did you mean "address"?`)) : ok(plan),
     apply: async () => ok({ ...plan, revision: "18" }),
     metrics: async () => "# HELP podway_up 1\npodway_up 1\n",
     ...other,

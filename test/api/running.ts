@@ -25,7 +25,8 @@ export async function directory(): Promise<string> {
 }
 
 export function memoryTelemetry(): Telemetry & { readonly notes: Note[]; readonly gauges: Map<string, () => unknown> } {
-  const notes: Note[] = [], gauges = new Map<string, () => unknown>();
+  const notes: Note[] = [],
+    gauges = new Map<string, () => unknown>();
   return { notes, gauges, note: (note) => void notes.push(note), gauge: (name, _help, read) => void gauges.set(name, read) };
 }
 

@@ -47,7 +47,10 @@ describe("each verb answers with its view", () => {
     const { socket } = await running({ ...control, routes: (query) => (seen.push(query), control.routes({})) });
     await ask(socket, "GET", "/v1/routes?prefix=10.0.0.0/8&family=ipv4&receivedFrom=rr1&sentTo=tor-a&all=1&limit=7");
     await ask(socket, "GET", "/v1/routes");
-    expect(seen).toEqual([{ prefix: "10.0.0.0/8", family: "ipv4", receivedFrom: "rr1", sentTo: "tor-a", all: true, limit: 7 }, { limit: limits.routesDefault }]);
+    expect(seen).toEqual([
+      { prefix: "10.0.0.0/8", family: "ipv4", receivedFrom: "rr1", sentTo: "tor-a", all: true, limit: 7 },
+      { limit: limits.routesDefault },
+    ]);
   });
 
   test("metrics are text", async () => {
@@ -87,11 +90,14 @@ describe("a fault is a status and one sentence", () => {
     expect(jsonOf(reply)).toEqual({ error: { code, text: expect.stringMatching(text) } });
   });
 
-  test.each([["not json"], ["[]"], ["null"], ['{"text":1,"file":"x"}'], ['{"text":"x"}'], ['{"text":"x","file":"y","more":1}'], [""]])("a body of %s is refused", async (body) => {
-    const { socket } = await running(fixedControl());
-    const reply = await ask(socket, "POST", "/v1/plan", body);
-    expect([reply.status, jsonOf(reply)]).toEqual([400, { error: { code: "api.bad-request", text: expect.stringContaining("body") } }]);
-  });
+  test.each([["not json"], ["[]"], ["null"], ['{"text":1,"file":"x"}'], ['{"text":"x"}'], ['{"text":"x","file":"y","more":1}'], [""]])(
+    "a body of %s is refused",
+    async (body) => {
+      const { socket } = await running(fixedControl());
+      const reply = await ask(socket, "POST", "/v1/plan", body);
+      expect([reply.status, jsonOf(reply)]).toEqual([400, { error: { code: "api.bad-request", text: expect.stringContaining("body") } }]);
+    },
+  );
 
   test("a bad document is 422 with its place", async () => {
     const { socket } = await running(fixedControl());

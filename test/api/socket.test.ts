@@ -38,7 +38,9 @@ test("a stale socket is replaced", async () => {
 
 test("a second server at one path is refused by name, and the first goes on", async () => {
   const first = await running(fixedControl());
-  await expect(running(fixedControl(), first.socket)).rejects.toMatchObject({ fault: { code: "api.socket-in-use", text: expect.stringContaining(first.socket) } });
+  await expect(running(fixedControl(), first.socket)).rejects.toMatchObject({
+    fault: { code: "api.socket-in-use", text: expect.stringContaining(first.socket) },
+  });
   expect((await ask(first.socket, "GET", "/v1/status")).status).toBe(200);
   expect(await readdir(dirname(first.socket))).toEqual(["podwayd.sock"]);
 });
@@ -54,9 +56,13 @@ test("of many that start at once over a stale socket one gets the path, and that
     const server = createServer(fixedControl(), { note() {}, gauge() {} }, { socket: ${JSON.stringify(path)} });
     await server.run(stop.signal, () => console.log("ready")).catch((error) => console.log(error.fault.code));
     process.stdin.pause();`;
-  const racers = Array.from({ length: 4 }, () => spawn(process.execPath, ["--input-type=module-typescript", "-e", script], { stdio: ["pipe", "pipe", "inherit"] }));
+  const racers = Array.from({ length: 4 }, () =>
+    spawn(process.execPath, ["--input-type=module-typescript", "-e", script], { stdio: ["pipe", "pipe", "inherit"] }),
+  );
   const ended = racers.map((racer) => new Promise((resolve) => racer.once("exit", resolve)));
-  const said = await Promise.all(racers.map((racer) => new Promise<string>((resolve) => racer.stdout.once("data", (line: Buffer) => resolve(line.toString().trim())))));
+  const said = await Promise.all(
+    racers.map((racer) => new Promise<string>((resolve) => racer.stdout.once("data", (line: Buffer) => resolve(line.toString().trim())))),
+  );
   expect(said.toSorted()).toEqual(["api.socket-in-use", "api.socket-in-use", "api.socket-in-use", "ready"]);
   expect((await ask(path, "GET", "/v1/status")).status).toBe(200);
   for (const racer of racers) racer.stdin.end();
@@ -77,7 +83,9 @@ test("a path that is too long, and a directory that cannot be made, are said in 
   const place = await directory();
   await expect(running(fixedControl(), join(place, "x".repeat(120)))).rejects.toMatchObject({ fault: { code: "api.path-too-long" } });
   await writeFile(join(place, "file"), "");
-  await expect(running(fixedControl(), join(place, "file", "podwayd.sock"))).rejects.toMatchObject({ fault: { code: "api.no-socket", text: expect.stringContaining("cannot listen at") } });
+  await expect(running(fixedControl(), join(place, "file", "podwayd.sock"))).rejects.toMatchObject({
+    fault: { code: "api.no-socket", text: expect.stringContaining("cannot listen at") },
+  });
 });
 
 test("a stopping server lets an answer finish and takes no new one", async () => {

@@ -1,0 +1,84 @@
+/** The verbs around the topology file: checked here without a daemon, planned and applied by one. */
+import { createInterface } from "node:readline/promises";
+import type { Command } from "commander";
+import { callerFault, FaultError } from "#base/fault.ts";
+import { controlPaths, type DocumentView, type PlanView } from "#daemon/control.ts";
+import { checkFile } from "./check.ts";
+import { type DocumentFile, readDocumentFile } from "./document-file.ts";
+import { isRefused, planScreen } from "./plan-screen.ts";
+import { prettyJson, Session } from "./session.ts";
+
+const fileArgument = ["<file>", 'the topology file; "-" is standard input'] as const;
+
+export function addDocumentVerbs(program: Command): void {
+  program
+    .command("plan")
+    .argument(...fileArgument)
+    .description("what a topology file would change, each line marked with its effect")
+    .action(async (file: string, _options: unknown, command: Command) => {
+      const session = new Session(command);
+      const plan = (await session.client.post(controlPaths.plan, await readDocumentFile(file))) as PlanView;
+      session.print(session.json ? [prettyJson(plan)] : planScreen(plan, session.terminal));
+    });
+
+  program
+    .command("apply")
+    .argument(...fileArgument)
+    .description("put a topology file into force; every daemon of the cluster follows")
+    .option("--yes", "do not ask (only a terminal is asked)")
+    .action(async (file: string, options: { readonly yes?: true }, command: Command) =>
+      apply(new Session(command), await readDocumentFile(file), options.yes === true),
+    );
+
+  program
+    .command("document")
+    .description("the document in force")
+    .action(async (_options: unknown, command: Command) =>
+      new Session(command).show({ path: controlPaths.document, render: ({ text }: DocumentView) => [text.replace(/\n$/, "")] }),
+    );
+
+  program
+    .command("check")
+    .argument(...fileArgument)
+    .description("check a topology file, without a daemon")
+    .option("--node <name>", "and that it tells this node what to do")
+    .action(async (file: string, options: { readonly node?: string }, command: Command) =>
+      checkFile(new Session(command), await readDocumentFile(file), options.node),
+    );
+}
+
+/** What describes the file itself; printed, nothing asked. */
+export function addManualVerbs(program: Command): void {
+  program
+    .command("manual")
+    .description("print the manual of the topology file (Markdown)")
+    .action(async (_options: unknown, command: Command) => new Session(command).print([(await import("#config/manual.ts")).printManual().trimEnd()]));
+
+  program
+    .command("schema")
+    .description("print the JSON Schema of the topology file, for editors")
+    .action(async (_options: unknown, command: Command) => new Session(command).print([(await import("#config/manual.ts")).printJsonSchema().trimEnd()]));
+}
+
+async function apply(session: Session, document: DocumentFile, yes: boolean): Promise<void> {
+  const asks = !yes && !session.json && process.stdin.isTTY && session.terminal.interactive;
+  if (asks) {
+    const plan = (await session.client.post(controlPaths.plan, document)) as PlanView;
+    session.print(planScreen(plan, session.terminal));
+    if (isRefused(plan)) throw new FaultError(callerFault("cli.refused", "nothing is applied: the plan holds changes that are refused."));
+    if (plan.changes.length === 0) return;
+    if (!(await isWanted())) throw new FaultError(callerFault("cli.declined", "nothing is applied."));
+  }
+  const applied = (await session.client.post(controlPaths.apply, document)) as PlanView & { readonly revision: string };
+  if (session.json) return session.print([prettyJson(applied)]);
+  session.print([...(asks ? [] : planScreen(applied, session.terminal)), `applied as revision ${applied.revision}`]);
+}
+
+async function isWanted(): Promise<boolean> {
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    return /^y(es)?$/i.test((await lines.question("Apply this? [y/N] ")).trim());
+  } finally {
+    lines.close();
+  }
+}
