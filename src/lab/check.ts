@@ -50,6 +50,7 @@ interface Looking {
 
 async function lookUntil(record: LabRecord, wave: readonly Expectation[], looking: Looking): Promise<void> {
   let left = wave;
+  let said = "";
   for (;;) {
     looking.options.signal?.throwIfAborted();
     await eachBounded(left, parallel, async (expectation) => {
@@ -57,7 +58,9 @@ async function lookUntil(record: LabRecord, wave: readonly Expectation[], lookin
     });
     left = left.filter((expectation) => !looking.sights.get(expectation)!.seen);
     if (left.length === 0 || performance.now() >= looking.deadline) return;
-    looking.options.say(`${left.length} to go: ${describeExpectation(left[0]!)}`);
+    const line = `${left.length} to go: ${describeExpectation(left[0]!)}`;
+    if (line !== said) looking.options.say(line);
+    said = line;
     await sleep(pauseMillis);
   }
 }

@@ -118,6 +118,9 @@ function command(machine: LabMachine, topology: string): string[] {
   return routes.length === 0 ? program : ["sh", "-c", [...routes, `exec ${program.join(" ")}`].join(" && ")];
 }
 
+/** Debian's FRR starts what /etc/frr/daemons says. */
+const frrSetup = "cp FILE /etc/frr/frr.conf && sed -i s/bgpd=no/bgpd=yes/ /etc/frr/daemons && /usr/lib/frr/frrinit.sh start";
+
 function programOf(machine: LabMachine, topology: string): string[] {
   switch (machine.kind) {
     case "podway":
@@ -127,7 +130,7 @@ function programOf(machine: LabMachine, topology: string): string[] {
     case "bird":
       return ["bird", "-f", "-c", `/etc/podway/${machine.config}`];
     case "frr":
-      return ["frr-foreground", `/etc/podway/${machine.config}`];
+      return ["sh", "-c", `${frrSetup.replace("FILE", `/etc/podway/${machine.config}`)} && exec sleep infinity`];
     case "host":
     case "bridge":
     case "router":
