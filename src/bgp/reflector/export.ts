@@ -1,0 +1,73 @@
+/**
+ * What becomes of an attribute set on its way to a group: as it stands between internal peers (RFC 4456 §10: reflection
+ * changes neither NEXT_HOP, AS_PATH, LOCAL_PREF nor MED), rewritten at the edge of the AS.
+ */
+import type { Ip } from "#base/ip.ts";
+import { ipBytes } from "#base/ip.ts";
+import { prependAs } from "#wire/bgp/as-path.ts";
+import type { PathAttributes } from "#wire/bgp/attribute.ts";
+import type { PolicyFilter } from "../policy.ts";
+import type { AttributeTable } from "../rib/attributes.ts";
+import type { LocRib } from "../rib/loc-rib.ts";
+import { type Role, roleClient, roleExternal, roleLocal, roleNonClient } from "../rib/peer-table.ts";
+import { SetMemo } from "../rib/set-memo.ts";
+import { defaultLocalPref } from "../rib/scan.ts";
+
+export interface ExportSettings {
+  readonly to: Role;
+  readonly family: 4 | 6;
+  /** Our next hop towards the group: for external neighbours, and for external routes told to internal ones. */
+  readonly self: Ip | undefined;
+  readonly nextHopSelf: boolean;
+  readonly policy: PolicyFilter | undefined;
+}
+
+export class Exporter {
+  readonly #settings: ExportSettings;
+  readonly #edge: SetMemo;
+
+  constructor(settings: ExportSettings, attributes: AttributeTable) {
+    this.#settings = settings;
+    const { self, family } = settings;
+    const nextHop = self && ipBytes(self);
+    const inMp = family === 6 || nextHop?.length === 16;
+    const external = settings.to === roleExternal;
+    const keepsHop = !external && !settings.nextHopSelf;
+    this.#edge = new SetMemo(
+      attributes,
+      (values) => {
+        if (!nextHop && !keepsHop) return undefined; // no address of ours of that family: nothing can be told
+        const changed = external ? toExternal(values, attributes.self.asn) : toInternal(values);
+        if (keepsHop) return changed;
+        const { nextHop: _, ...others } = changed;
+        return inMp ? others : { ...others, nextHop: nextHop! };
+      },
+      keepsHop ? undefined : () => (inMp ? nextHop : undefined),
+    );
+  }
+
+  /** The set to tell, or 0 for none. */
+  tell(rib: LocRib, prefix: number, set: number, from: Role): number {
+    const { to, policy } = this.#settings;
+    const internal = from === roleClient || from === roleNonClient;
+    const allowed = policy ? policy(rib, prefix, set, from) : set;
+    if (allowed === 0) return 0;
+    if (to !== roleExternal && (internal || from === roleLocal)) return allowed;
+    return this.#edge.of(allowed);
+  }
+
+  close(): void {
+    this.#edge.close();
+  }
+}
+
+/** RFC 4271 §5.1: own AS in front; LOCAL_PREF, MED learned elsewhere, ORIGINATOR_ID and CLUSTER_LIST stay inside. */
+function toExternal(values: PathAttributes, asn: number): PathAttributes {
+  const { localPref: _l, med: _m, originatorId: _o, clusterList: _c, ...kept } = values;
+  return { ...kept, asPath: prependAs(values.asPath ?? [], asn) };
+}
+
+/** RFC 4271 §5.1.5: LOCAL_PREF goes along to internal peers. */
+function toInternal(values: PathAttributes): PathAttributes {
+  return values.localPref === undefined ? { ...values, localPref: defaultLocalPref } : values;
+}

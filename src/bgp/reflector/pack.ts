@@ -1,0 +1,176 @@
+/**
+ * What is owed → UPDATE messages, written once for all members of a lane. A hot file; its twin in the tests decodes what
+ * was written with wire/bgp and compares.
+ *
+ * IPv4 unicast uses the classic fields, IPv6 MP_REACH_NLRI and MP_UNREACH_NLRI as the first attribute; one message holds
+ * one of withdrawn routes, NLRI, MP_REACH, MP_UNREACH (RFC 7606 §5.1). No message is longer than `limit` octets: an
+ * attribute set that leaves no room for a prefix is not told, and the caller withdraws instead (RFC 8654 §4).
+ */
+import type { AttributeTable } from "../rib/attributes.ts";
+import type { PrefixTable } from "../rib/prefixes.ts";
+import { none } from "../rib/adj-rib-in.ts";
+import type { Lane } from "./lane.ts";
+
+const headerLength = 19;
+const longestNlri = 17;
+
+/** How a set is told: as it stands, or reflected with ORIGINATOR_ID and CLUSTER_LIST (RFC 4456 §8). */
+export interface Reflection {
+  readonly originatorId: number;
+  readonly clusterId: number;
+}
+
+/** A chain of prefix ids of one bucket: `next[i]` leads from one place in `prefixes` to the following, `none` ends it. */
+export interface Chain {
+  readonly prefixes: Uint32Array;
+  readonly next: Int32Array;
+}
+
+export class Packer {
+  readonly #attributes: AttributeTable;
+  readonly #limit: number;
+
+  constructor(attributes: AttributeTable, limit = 4096) {
+    this.#attributes = attributes;
+    this.#limit = limit;
+  }
+
+  /** True if the set, told this way, leaves room for at least one prefix. */
+  fits(set: number, reflection: Reflection | undefined, table: PrefixTable): boolean {
+    const mp = table.family === 6 ? 9 + this.#attributes.nextHopLength(set) : 0;
+    return headerLength + 4 + this.#told(set, reflection) + mp + longestNlri <= this.#limit;
+  }
+
+  /** Writes messages that announce the chain with this set. */
+  announce(lane: Lane, table: PrefixTable, set: number, reflection: Reflection | undefined, chain: Chain, head: number): void {
+    let place = head;
+    while (place !== none) {
+      const out = lane.room(this.#limit), start = lane.at;
+      const limit = start + this.#limit;
+      let at = start + headerLength;
+      out[at++] = 0; out[at++] = 0; // no withdrawn routes
+      const lengthAt = at;
+      at += 2;
+      let mpAt = 0;
+      if (table.family === 6) {
+        mpAt = at;
+        at = this.#writeReach(set, out, at);
+      } else at = this.#writeSet(set, reflection, out, at);
+      const nlriAt = at;
+      const stop = table.family === 6 ? limit - this.#told(set, reflection) : limit;
+      while (place !== none && at + longestNlri <= stop) {
+        at = table.write(chain.prefixes[place]!, out, at);
+        place = chain.next[place]!;
+      }
+      if (table.family === 6) {
+        put16(out, mpAt + 2, at - mpAt - 4);
+        at = this.#writeSet(set, reflection, out, at);
+        put16(out, lengthAt, at - lengthAt - 2);
+      } else put16(out, lengthAt, nlriAt - lengthAt - 2);
+      writeHeader(out, start, at - start);
+      lane.advance(at);
+    }
+  }
+
+  /** Writes messages that withdraw the chain. */
+  withdraw(lane: Lane, table: PrefixTable, chain: Chain, head: number): void {
+    let place = head;
+    while (place !== none) {
+      const out = lane.room(this.#limit), start = lane.at;
+      const [at, rest] = writeWithdraw(table, chain, place, out, start, start + this.#limit);
+      place = rest;
+      lane.advance(at);
+    }
+  }
+
+  /** Octets of the set as told. */
+  #told(set: number, reflection: Reflection | undefined): number {
+    const length = this.#attributes.lengthOf(set);
+    if (!reflection) return length;
+    const clusters = (this.#attributes.clusterLength[set]! + 1) * 4;
+    const tail = this.#attributes.tailOf(set), split = this.#attributes.splitOf(set);
+    return length - (tail - split) + 7 + clusters + (clusters > 255 ? 4 : 3);
+  }
+
+  #writeSet(set: number, reflection: Reflection | undefined, out: Uint8Array, at: number): number {
+    const table = this.#attributes, length = table.lengthOf(set);
+    if (!reflection) return table.copy(set, 0, length, out, at);
+    const split = table.splitOf(set), tail = table.tailOf(set), clusters = table.clusterLength[set]!;
+    at = table.copy(set, 0, split, out, at);
+    out[at++] = 0x80; out[at++] = 9; out[at++] = 4;
+    at = put32(out, at, table.originatorId[set]! || reflection.originatorId);
+    const octets = (clusters + 1) * 4;
+    if (octets > 255) {
+      out[at++] = 0x90; out[at++] = 10; // the 64th entry needs the extended length
+      put16(out, at, octets);
+      at += 2;
+    } else {
+      out[at++] = 0x80; out[at++] = 10; out[at++] = octets;
+    }
+    at = put32(out, at, reflection.clusterId);
+    at = table.copy(set, tail - clusters * 4, tail, out, at);
+    return table.copy(set, tail, length, out, at);
+  }
+
+  /** MP_REACH_NLRI up to its NLRI (RFC 4760 §3), always with the extended length, which is filled in later. */
+  #writeReach(set: number, out: Uint8Array, at: number): number {
+    const size = this.#attributes.nextHopLength(set), length = this.#attributes.lengthOf(set);
+    out[at++] = 0x90; out[at++] = 14;
+    at += 2;
+    out[at++] = 0; out[at++] = 2; out[at++] = 1; out[at++] = size;
+    at = this.#attributes.copy(set, length, length + size, out, at);
+    out[at++] = 0;
+    return at;
+  }
+}
+
+/** One message of withdrawn routes at out[start…]; answers its end and where the chain goes on (`none`: done). */
+export function writeWithdraw(table: PrefixTable, chain: Chain, head: number, out: Uint8Array, start: number, limit: number): [end: number, rest: number] {
+  let at = start + headerLength, place = head;
+  const lengthAt = at, mp = table.family === 6;
+  at += 2;
+  let mpAt = 0;
+  if (mp) {
+    out[lengthAt] = 0; out[lengthAt + 1] = 0;
+    at += 2; // total path attribute length
+    mpAt = at;
+    out[at++] = 0x90; out[at++] = 15;
+    at += 2;
+    out[at++] = 0; out[at++] = 2; out[at++] = 1;
+  }
+  while (place !== none && at + longestNlri + 2 <= limit) {
+    at = table.write(chain.prefixes[place]!, out, at);
+    place = chain.next[place]!;
+  }
+  if (mp) {
+    put16(out, mpAt + 2, at - mpAt - 4);
+    put16(out, lengthAt + 2, at - lengthAt - 4);
+  } else {
+    put16(out, lengthAt, at - lengthAt - 2);
+    out[at++] = 0; out[at++] = 0;
+  }
+  writeHeader(out, start, at - start);
+  return [at, place];
+}
+
+/** End-of-RIB (RFC 4724 §2): an UPDATE with nothing in it, or an MP_UNREACH_NLRI with only its family. */
+export function endOfRib(family: 4 | 6): Uint8Array {
+  const out = new Uint8Array(family === 4 ? 23 : 29);
+  if (family === 6) out.set([0, 0, 0, 6, 0x80, 15, 3, 0, 2, 1], headerLength);
+  writeHeader(out, 0, out.length);
+  return out;
+}
+
+function writeHeader(out: Uint8Array, at: number, length: number): void {
+  out.fill(0xff, at, at + 16);
+  put16(out, at + 16, length);
+  out[at + 18] = 2;
+}
+function put16(out: Uint8Array, at: number, value: number): void {
+  out[at] = value >>> 8;
+  out[at + 1] = value & 255;
+}
+function put32(out: Uint8Array, at: number, value: number): number {
+  out[at] = value >>> 24; out[at + 1] = (value >>> 16) & 255; out[at + 2] = (value >>> 8) & 255; out[at + 3] = value & 255;
+  return at + 4;
+}

@@ -1,0 +1,275 @@
+/**
+ * Attribute set ↔ dense id, interned by its bytes. A hot file; twin: test/bgp/twins.ts.
+ *
+ * A set is its canonical octets without MP_REACH_NLRI and MP_UNREACH_NLRI, plus, for families that carry the next hop in
+ * MP_REACH_NLRI, that next hop (4, 16 or 32 octets; none for classic IPv4, whose NEXT_HOP is among the octets).
+ * Holds: equal octets and next hop have one id while anybody holds it; ids and arena room are given again after the last
+ * `release`; a set never straddles two pages of the arena. What the decision compares stands in columns beside the id.
+ */
+import { Writer } from "#base/bytes.ts";
+import { decodeAttributes, encodeAttributes, type PathAttributes } from "#wire/bgp/attribute.ts";
+import { describe } from "./describe.ts";
+import { grown } from "./prefixes.ts";
+import { emptyScan, type Scanned, scanAttributes, type Self } from "./scan.ts";
+
+const pageSize = 1 << 20;
+const unit = 16; // the arena hands out room in units, so that freed room fits a later set
+const pageShift = 16; // 65,536 units make a page
+const pageMask = (1 << pageShift) - 1;
+const asLengthEnd = 0xffff;
+
+export class AttributeTable {
+  readonly self: Self;
+  // columns by id
+  localPref = new Uint32Array(256);
+  med = new Uint32Array(256);
+  neighborAs = new Uint32Array(256);
+  originatorId = new Uint32Array(256);
+  asLength = new Uint16Array(256);
+  clusterLength = new Uint16Array(256);
+  origin = new Uint8Array(256);
+  flags = new Uint8Array(256);
+  /** Counts how often an id was given again: a memo that remembers it can tell an old set from a new one. */
+  generation = new Uint32Array(256);
+  #hash = new Int32Array(256);
+  #place = new Uint32Array(256); // arena offset in units
+  #length = new Uint16Array(256); // attribute octets
+  #split = new Uint16Array(256);
+  #tail = new Uint16Array(256);
+  #nextHop = new Uint8Array(256); // octets of next hop behind the attributes
+  #refs = new Uint32Array(256);
+  #index = new Int32Array(512);
+  #mask = 511;
+  #next = 1; // id 0 is never given: it means "no attributes"
+  #free = new Int32Array(64);
+  #freeCount = 0;
+  readonly #pages: Uint8Array[] = [];
+  #arenaAt = pageSize; // within the last page
+  readonly #freeRoom = new Map<number, number[]>(); // units → places
+  readonly #scan: Scanned = emptyScan();
+
+  constructor(self: Self) {
+    this.self = self;
+  }
+
+  get live(): number {
+    return this.#next - 1 - this.#freeCount;
+  }
+  get end(): number {
+    return this.#next;
+  }
+  get arenaBytes(): number {
+    return this.#pages.length * pageSize;
+  }
+
+  /** The id of a set seen before, or 0. Nothing is decoded. `nextHop` octets, if any, stand at b[nextHopAt]. */
+  find(b: Uint8Array, start: number, end: number, nextHopAt = 0, nextHop = 0): number {
+    const hash = hashOf(b, start, end, nextHopAt, nextHop);
+    for (let s = hash & this.#mask; ; s = (s + 1) & this.#mask) {
+      const id = this.#index[s]!;
+      if (id === 0) return 0;
+      if (this.#hash[id] === hash && this.#equals(id, b, start, end, nextHopAt, nextHop)) return id;
+    }
+  }
+
+  /**
+   * Interns octets that are canonical; 0 if they are not (see scan.ts) or lack ORIGIN or AS_PATH.
+   * A new set starts with no holder: the caller retains it, or releases it at once.
+   */
+  intern(b: Uint8Array, start: number, end: number, nextHopAt = 0, nextHop = 0): number {
+    const known = this.find(b, start, end, nextHopAt, nextHop);
+    if (known !== 0) return known;
+    const scan = this.#scan;
+    if (!scanAttributes(b, start, end, this.self, scan) || !scan.hasMandatory || scan.hasNextHop === nextHop > 0) return 0;
+    return this.#add(b, start, end, nextHopAt, nextHop);
+  }
+
+  /**
+   * Interns a set given as values, as the slow path has them: whatever the scan leaves to the rows (sets in the AS path,
+   * several large communities, unknown attributes, …) is described from the values instead. `nextHop` as in `intern`.
+   */
+  internValues(values: PathAttributes, nextHop: Uint8Array | undefined): number {
+    const writer = new Writer(512);
+    encodeAttributes(values, writer, { fourOctetAs: true });
+    const end = writer.length, size = nextHop?.length ?? 0;
+    if (nextHop) writer.put(nextHop);
+    const bytes = writer.written;
+    const known = this.find(bytes, 0, end, end, size);
+    if (known !== 0) return known;
+    describe(values, bytes.subarray(0, end), this.self, this.#scan);
+    return this.#add(bytes, 0, end, end, size);
+  }
+
+  retain(id: number): void {
+    this.#refs[id]!++;
+  }
+  release(id: number): void {
+    if (--this.#refs[id]! === 0) this.#forget(id);
+  }
+  /** Forgets a set that was interned and that nobody took. */
+  drop(id: number): void {
+    if (this.#refs[id] === 0) this.#forget(id);
+  }
+
+  lengthOf(id: number): number {
+    return this.#length[id]!;
+  }
+  nextHopLength(id: number): number {
+    return this.#nextHop[id]!;
+  }
+
+  /** Copies the set's octets from relative offset `from` to `to` into `out`; returns the offset behind them. */
+  copy(id: number, from: number, to: number, out: Uint8Array, at: number): number {
+    const place = this.#place[id]!, page = this.#pages[place >>> pageShift]!, base = (place & pageMask) * unit;
+    if (to - from > 64) {
+      out.set(page.subarray(base + from, base + to), at);
+      return at + to - from;
+    }
+    for (let i = base + from; i < base + to; i++) out[at++] = page[i]!;
+    return at;
+  }
+  /** Where ORIGINATOR_ID and CLUSTER_LIST stand or belong, and what follows them. */
+  splitOf(id: number): number {
+    return this.#split[id]!;
+  }
+  tailOf(id: number): number {
+    return this.#tail[id]!;
+  }
+  /** The next hop: that of MP_REACH_NLRI as it came, or the value of NEXT_HOP. 4, 16 or 32 octets, a copy. */
+  nextHopOf(id: number): Uint8Array {
+    const size = this.#nextHop[id]!;
+    if (size === 0) return this.decode(id).nextHop!;
+    const out = new Uint8Array(size);
+    this.copy(id, this.#length[id]!, this.#length[id]! + size, out, 0);
+    return out;
+  }
+
+  /** A copy of the canonical octets, without the next hop of MP_REACH_NLRI. */
+  bytesOf(id: number): Uint8Array {
+    const out = new Uint8Array(this.#length[id]!);
+    this.copy(id, 0, out.length, out, 0);
+    return out;
+  }
+  /** The set as values, for people and for slow paths. */
+  decode(id: number): PathAttributes {
+    const bytes = this.bytesOf(id);
+    return decodeAttributes(bytes, 0, bytes.length, { internal: true, fourOctetAs: true }).attributes;
+  }
+
+  #add(b: Uint8Array, start: number, end: number, nextHopAt: number, nextHop: number): number {
+    const id = this.#freeCount > 0 ? this.#free[--this.#freeCount]! : this.#next++;
+    if (id >= this.#refs.length) this.#growColumns();
+    const scan = this.#scan, length = end - start;
+    this.localPref[id] = scan.localPref;
+    this.med[id] = scan.med;
+    this.neighborAs[id] = scan.neighborAs;
+    this.originatorId[id] = scan.originatorId;
+    this.asLength[id] = Math.min(scan.asLength, asLengthEnd);
+    this.clusterLength[id] = scan.clusterLength;
+    this.origin[id] = scan.origin;
+    this.flags[id] = scan.flags;
+    this.#length[id] = length;
+    this.#split[id] = scan.splitAt;
+    this.#tail[id] = scan.tailAt;
+    this.#nextHop[id] = nextHop;
+    this.#refs[id] = 0;
+    const place = this.#room(length + nextHop);
+    const page = this.#pages[place >>> pageShift]!;
+    let at = (place & pageMask) * unit;
+    for (let i = start; i < end; i++) page[at++] = b[i]!;
+    for (let i = 0; i < nextHop; i++) page[at++] = b[nextHopAt + i]!;
+    this.#place[id] = place;
+    const hash = hashOf(b, start, end, nextHopAt, nextHop);
+    this.#hash[id] = hash;
+    this.#link(id, hash);
+    if (this.live * 2 > this.#mask) this.#rehash();
+    return id;
+  }
+
+  #forget(id: number): void {
+    this.#unlink(id);
+    const units = Math.ceil((this.#length[id]! + this.#nextHop[id]!) / unit);
+    let room = this.#freeRoom.get(units);
+    if (!room) this.#freeRoom.set(units, (room = []));
+    room.push(this.#place[id]!);
+    this.generation[id]!++;
+    if (this.#freeCount === this.#free.length) this.#free = grown(this.#free, this.#free.length * 2);
+    this.#free[this.#freeCount++] = id;
+  }
+
+  #room(size: number): number {
+    const units = Math.ceil(size / unit);
+    const place = this.#freeRoom.get(units)?.pop();
+    if (place !== undefined) return place;
+    if (this.#arenaAt + units * unit > pageSize) {
+      this.#pages.push(new Uint8Array(pageSize));
+      this.#arenaAt = 0;
+    }
+    const at = ((this.#pages.length - 1) << pageShift) + this.#arenaAt / unit;
+    this.#arenaAt += units * unit;
+    return at;
+  }
+
+  #equals(id: number, b: Uint8Array, start: number, end: number, nextHopAt: number, nextHop: number): boolean {
+    if (this.#length[id] !== end - start || this.#nextHop[id] !== nextHop) return false;
+    const place = this.#place[id]!, page = this.#pages[place >>> pageShift]!;
+    let at = (place & pageMask) * unit;
+    for (let i = start; i < end; i++) if (page[at++] !== b[i]) return false;
+    for (let i = 0; i < nextHop; i++) if (page[at++] !== b[nextHopAt + i]) return false;
+    return true;
+  }
+
+  #link(id: number, hash: number): void {
+    let s = hash & this.#mask;
+    while (this.#index[s] !== 0) s = (s + 1) & this.#mask;
+    this.#index[s] = id;
+  }
+
+  #unlink(id: number): void {
+    let hole = this.#hash[id]! & this.#mask;
+    while (this.#index[hole] !== id) hole = (hole + 1) & this.#mask;
+    for (let s = (hole + 1) & this.#mask; ; s = (s + 1) & this.#mask) {
+      const held = this.#index[s]!;
+      if (held === 0) break;
+      const home = this.#hash[held]! & this.#mask;
+      if (((s - home) & this.#mask) < ((s - hole) & this.#mask)) continue;
+      this.#index[hole] = held;
+      hole = s;
+    }
+    this.#index[hole] = 0;
+  }
+
+  #rehash(): void {
+    const old = this.#index;
+    this.#index = new Int32Array(old.length * 2);
+    this.#mask = this.#index.length - 1;
+    for (const id of old) if (id !== 0) this.#link(id, this.#hash[id]!);
+  }
+
+  #growColumns(): void {
+    const size = this.#refs.length * 2;
+    this.localPref = grown(this.localPref, size); this.med = grown(this.med, size);
+    this.neighborAs = grown(this.neighborAs, size); this.originatorId = grown(this.originatorId, size);
+    this.asLength = grown(this.asLength, size); this.clusterLength = grown(this.clusterLength, size);
+    this.origin = grown(this.origin, size); this.flags = grown(this.flags, size);
+    this.generation = grown(this.generation, size); this.#hash = grown(this.#hash, size);
+    this.#place = grown(this.#place, size); this.#length = grown(this.#length, size);
+    this.#split = grown(this.#split, size); this.#tail = grown(this.#tail, size);
+    this.#nextHop = grown(this.#nextHop, size); this.#refs = grown(this.#refs, size);
+  }
+}
+
+/** Four octets a step; the multipliers are odd, so nothing is lost on the way. */
+function hashOf(b: Uint8Array, start: number, end: number, nextHopAt: number, nextHop: number): number {
+  let h = Math.imul(end - start, 0x9e3779b1) ^ nextHop;
+  let i = start;
+  for (; i + 4 <= end; i += 4) {
+    h = Math.imul(h ^ (b[i]! | (b[i + 1]! << 8) | (b[i + 2]! << 16) | (b[i + 3]! << 24)), 0x85ebca6b);
+    h ^= h >>> 15;
+  }
+  for (; i < end; i++) h = Math.imul(h ^ b[i]!, 0xc2b2ae35);
+  for (let k = 0; k < nextHop; k++) h = Math.imul(h ^ b[nextHopAt + k]!, 0x27d4eb2f);
+  h ^= h >>> 16;
+  h = Math.imul(h, 0x85ebca6b);
+  return (h ^ (h >>> 13)) | 0;
+}

@@ -1,0 +1,53 @@
+/**
+ * A restarting speaker waits before it selects and tells routes, so that it does not tell half of what it will know
+ * (RFC 4724 §4.1). It waits for those who come: never for a peer that is dead, and not for one that restarts itself.
+ */
+import type { FamilyIndex, SessionTerms } from "../terms.ts";
+import type { Instant } from "#base/time.ts";
+
+/** No new session for this long: who has not come by then is not waited for. */
+const quietMillis = 3000;
+
+export class Deferral {
+  #until: Instant | undefined;
+  #quietAt = 0 as Instant;
+  readonly #expected = new Set<number>();
+  readonly #waiting = new Map<number, Set<FamilyIndex>>(); // peers that are up and owe End-of-RIB
+
+  /** Called once at the start of a restart. `expected`: peers that were configured before; `limitMillis`: the longest wait. */
+  begin(expected: Iterable<number>, limitMillis: number, now: Instant): void {
+    for (const peer of expected) this.#expected.add(peer);
+    this.#until = (now + limitMillis) as Instant;
+    this.#quietAt = (now + quietMillis) as Instant;
+  }
+
+  up(peer: number, terms: SessionTerms, now: Instant): void {
+    if (this.#until === undefined) return;
+    this.#expected.delete(peer);
+    this.#quietAt = (now + quietMillis) as Instant;
+    const restart = terms.gracefulRestart;
+    if (!restart || restart.restarting) return;
+    const families = new Set(terms.families);
+    if (families.size > 0) this.#waiting.set(peer, families);
+  }
+  down(peer: number): void {
+    this.#waiting.delete(peer);
+  }
+  endOfRib(peer: number, family: FamilyIndex, now: Instant): void {
+    const families = this.#waiting.get(peer);
+    families?.delete(family);
+    if (families?.size === 0) this.#waiting.delete(peer);
+    if (this.#until !== undefined && this.#waiting.size > 0) this.#quietAt = (now + quietMillis) as Instant;
+  }
+
+  isDeferring(now: Instant): boolean {
+    if (this.#until === undefined) return false;
+    const done = this.#waiting.size === 0 && (this.#expected.size === 0 || now >= this.#quietAt);
+    if (!done && now < this.#until) return true;
+    this.#until = undefined;
+    return false;
+  }
+  nextDeadline(): Instant | undefined {
+    return this.#until === undefined ? undefined : this.#waiting.size > 0 ? this.#until : (Math.min(this.#until, this.#quietAt) as Instant);
+  }
+}

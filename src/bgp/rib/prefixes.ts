@@ -1,0 +1,249 @@
+/**
+ * Prefix ↔ dense id, per family. A hot file: typed arrays behind a few verbs; twin: test/bgp/twins.ts.
+ *
+ * In: NLRI octets as they stand on the wire. Out: a small integer that every other table of the RIB uses as its index.
+ * Holds: equal prefixes have one id; an id is stable until `release`; host bits are masked before keying (RFC 4271 §4.3:
+ * their value is irrelevant). Growing the index is spread over later calls, so that no call stops the loop for long.
+ */
+import type { Family } from "#base/ip.ts";
+import { type Prefix, parsePrefix, prefixParts, printPrefix } from "#base/prefix.ts";
+
+const empty = 0;
+const moved = -1; // a slot of the old index whose entry lives in the new one, or is gone
+const slotsMovedPerCall = 64;
+
+export class PrefixTable {
+  readonly family: Family;
+  readonly #words: number;
+  #keys: Uint32Array; // `#words` words for each id, most significant first
+  #lengths: Uint8Array;
+  #index: Int32Array; // id + 1, or empty
+  #mask: number;
+  #old: Int32Array | undefined;
+  #oldMask = 0;
+  #oldAt = 0;
+  #next = 0; // ids never used start here
+  #free: Int32Array = new Int32Array(64);
+  #freeCount = 0;
+  readonly #key = new Uint32Array(4);
+
+  constructor(family: Family, capacity = 1024) {
+    this.family = family;
+    this.#words = family === 4 ? 1 : 4;
+    this.#keys = new Uint32Array(capacity * this.#words);
+    this.#lengths = new Uint8Array(capacity);
+    this.#index = new Int32Array(capacity * 2);
+    this.#mask = capacity * 2 - 1;
+  }
+
+  /** One more than the largest id ever given: columns beside this table need this length. */
+  get end(): number {
+    return this.#next;
+  }
+  get live(): number {
+    return this.#next - this.#freeCount;
+  }
+  get bytes(): number {
+    return this.#keys.byteLength + this.#lengths.byteLength + this.#index.byteLength + this.#free.byteLength + (this.#old?.byteLength ?? 0);
+  }
+
+  /** The id of the prefix whose `length` bits start at bytes[at]; made if it is new. */
+  intern(bytes: Uint8Array, at: number, length: number): number {
+    this.#load(bytes, at, length);
+    if (this.#old) this.#move(slotsMovedPerCall);
+    const slot = this.#slot(length);
+    const held = this.#index[slot]!;
+    if (held !== empty) return held - 1;
+    if (this.#old) {
+      const id = this.#inOld(length);
+      if (id >= 0) return id;
+    }
+    const id = this.#add(length);
+    this.#index[slot] = id + 1;
+    if (this.live * 2 > this.#mask) this.#grow();
+    return id;
+  }
+
+  /** The id of a prefix that is known, or -1. */
+  find(bytes: Uint8Array, at: number, length: number): number {
+    this.#load(bytes, at, length);
+    const held = this.#index[this.#slot(length)]!;
+    if (held !== empty) return held - 1;
+    return this.#old ? this.#inOld(length) : -1;
+  }
+
+  /** Forgets an id that nobody holds any more; it will be given again. */
+  release(id: number): void {
+    const length = this.#lengths[id]!;
+    for (let w = 0; w < this.#words; w++) this.#key[w] = this.#keys[id * this.#words + w]!;
+    const slot = this.#slot(length);
+    if (this.#index[slot] === id + 1) this.#close(slot);
+    else if (this.#old) this.#forgetInOld(id, length);
+    if (this.#freeCount === this.#free.length) this.#free = grown(this.#free, this.#free.length * 2);
+    this.#free[this.#freeCount++] = id;
+    this.#lengths[id] = 255; // never a length: a released id reads as no prefix
+  }
+
+  lengthOf(id: number): number {
+    return this.#lengths[id]!;
+  }
+  /** Most significant 32 bits of the address: all of it for IPv4. */
+  headOf(id: number): number {
+    return this.#keys[id * this.#words]!;
+  }
+  /** True if the prefix lies within the first `length` bits of `octets` (4 or 16 of them). */
+  isWithin(id: number, octets: Uint8Array, length: number): boolean {
+    if (this.#lengths[id]! < length) return false;
+    for (let w = 0; w * 32 < length; w++) {
+      const bits = Math.min(32, length - 32 * w);
+      const want = ((octets[4 * w]! << 24) | (octets[4 * w + 1]! << 16) | (octets[4 * w + 2]! << 8) | octets[4 * w + 3]!) >>> 0;
+      if ((this.#keys[id * this.#words + w]! ^ want) >>> (32 - bits) !== 0) return false;
+    }
+    return true;
+  }
+  isLive(id: number): boolean {
+    return id < this.#next && this.#lengths[id] !== 255;
+  }
+
+  /** Writes the NLRI form (length octet, then as few octets as hold it) and returns the offset behind it. At most 17 octets. */
+  write(id: number, out: Uint8Array, at: number): number {
+    const length = this.#lengths[id]!, size = (length + 7) >> 3, from = id * this.#words;
+    out[at++] = length;
+    for (let i = 0; i < size; i++) out[at++] = (this.#keys[from + (i >> 2)]! >>> (24 - 8 * (i & 3))) & 255;
+    return at;
+  }
+
+  text(id: number): Prefix {
+    const octets = new Uint8Array(this.#words * 4), from = id * this.#words;
+    for (let i = 0; i < octets.length; i++) octets[i] = (this.#keys[from + (i >> 2)]! >>> (24 - 8 * (i & 3))) & 255;
+    return printPrefix(octets, this.#lengths[id]!);
+  }
+
+  /** The id of a prefix a person wrote, or -1. */
+  findText(text: string): number {
+    const prefix = parsePrefix(text, true);
+    if (!prefix) return -1;
+    const { bytes, length } = prefixParts(prefix);
+    return bytes.length === this.#words * 4 ? this.find(bytes, 0, length) : -1;
+  }
+
+  #load(bytes: Uint8Array, at: number, length: number): void {
+    if (this.#words === 1) {
+      const word =
+        length > 16
+          ? (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | (length > 24 ? bytes[at + 3]! : 0)
+          : length > 0 ? (bytes[at]! << 24) | (length > 8 ? bytes[at + 1]! << 16 : 0) : 0;
+      this.#key[0] = length === 0 ? 0 : word & (-1 << (32 - length));
+      return;
+    }
+    const size = (length + 7) >> 3;
+    for (let w = 0; w < 4; w++) {
+      let word = 0;
+      for (let i = 0; i < 4; i++) word = (word << 8) | (4 * w + i < size ? bytes[at + 4 * w + i]! : 0);
+      const bits = length - 32 * w;
+      this.#key[w] = bits <= 0 ? 0 : bits >= 32 ? word : word & (-1 << (32 - bits));
+    }
+  }
+
+  #hash(length: number): number {
+    const key = this.#key;
+    let h = key[0]! ^ Math.imul(length, 0x9e3779b9);
+    if (this.#words === 4) {
+      h = Math.imul(h ^ (h >>> 15), 0x85ebca6b) + key[1]!;
+      h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35) + key[2]!;
+      h = Math.imul(h ^ (h >>> 15), 0x27d4eb2f) + key[3]!;
+    }
+    h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
+    h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+    return h ^ (h >>> 16);
+  }
+
+  #equals(id: number, length: number): boolean {
+    if (this.#lengths[id] !== length) return false;
+    const from = id * this.#words, key = this.#key, keys = this.#keys;
+    if (keys[from] !== key[0]) return false;
+    return this.#words === 1 || (keys[from + 1] === key[1] && keys[from + 2] === key[2] && keys[from + 3] === key[3]);
+  }
+
+  /** The slot that holds the loaded key, or the empty one where it belongs. */
+  #slot(length: number): number {
+    for (let s = this.#hash(length) & this.#mask; ; s = (s + 1) & this.#mask) {
+      const held = this.#index[s]!;
+      if (held === empty || this.#equals(held - 1, length)) return s;
+    }
+  }
+
+  #inOld(length: number): number {
+    for (let s = this.#hash(length) & this.#oldMask; ; s = (s + 1) & this.#oldMask) {
+      const held = this.#old![s]!;
+      if (held === empty) return -1;
+      if (held !== moved && this.#equals(held - 1, length)) return held - 1;
+    }
+  }
+
+  #forgetInOld(id: number, length: number): void {
+    for (let s = this.#hash(length) & this.#oldMask; ; s = (s + 1) & this.#oldMask) {
+      const held = this.#old![s]!;
+      if (held === id + 1) this.#old![s] = moved;
+      if (held === id + 1 || held === empty) return;
+    }
+  }
+
+  #add(length: number): number {
+    const id = this.#freeCount > 0 ? this.#free[--this.#freeCount]! : this.#next++;
+    if (id >= this.#lengths.length) {
+      this.#lengths = grown(this.#lengths, this.#lengths.length * 2);
+      this.#keys = grown(this.#keys, this.#keys.length * 2);
+    }
+    this.#lengths[id] = length;
+    for (let w = 0; w < this.#words; w++) this.#keys[id * this.#words + w] = this.#key[w]!;
+    return id;
+  }
+
+  #grow(): void {
+    if (this.#old) this.#move(this.#old.length);
+    this.#old = this.#index;
+    this.#oldMask = this.#mask;
+    this.#oldAt = 0;
+    this.#index = new Int32Array(this.#index.length * 2);
+    this.#mask = this.#index.length - 1;
+  }
+
+  /** Carries some slots of the old index over. The key being looked up is saved and put back. */
+  #move(slots: number): void {
+    const old = this.#old!, k0 = this.#key[0]!, k1 = this.#key[1]!, k2 = this.#key[2]!, k3 = this.#key[3]!;
+    const end = Math.min(old.length, this.#oldAt + slots);
+    for (; this.#oldAt < end; this.#oldAt++) {
+      const held = old[this.#oldAt]!;
+      if (held === empty || held === moved) continue;
+      const id = held - 1;
+      for (let w = 0; w < this.#words; w++) this.#key[w] = this.#keys[id * this.#words + w]!;
+      this.#index[this.#slot(this.#lengths[id]!)] = held;
+      old[this.#oldAt] = moved;
+    }
+    if (this.#oldAt === old.length) this.#old = undefined;
+    this.#key[0] = k0; this.#key[1] = k1; this.#key[2] = k2; this.#key[3] = k3;
+  }
+
+  /** Empties a slot and closes the gap, so that every probe still ends where it should (no tombstones to pile up). */
+  #close(slot: number): void {
+    let hole = slot;
+    for (let s = (slot + 1) & this.#mask; ; s = (s + 1) & this.#mask) {
+      const held = this.#index[s]!;
+      if (held === empty) break;
+      for (let w = 0; w < this.#words; w++) this.#key[w] = this.#keys[(held - 1) * this.#words + w]!;
+      const home = this.#hash(this.#lengths[held - 1]!) & this.#mask;
+      if (((s - home) & this.#mask) < ((s - hole) & this.#mask)) continue; // it stands between its home and the hole's far side
+      this.#index[hole] = held;
+      hole = s;
+    }
+    this.#index[hole] = empty;
+  }
+}
+
+/** A longer copy of a column. */
+export function grown<T extends Uint8Array | Uint16Array | Uint32Array | Int32Array>(column: T, length: number): T {
+  const out = new (column.constructor as new (length: number) => T)(length);
+  out.set(column);
+  return out;
+}

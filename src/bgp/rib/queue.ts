@@ -1,0 +1,56 @@
+/**
+ * A set of prefix ids in the order they came in: each id at most once, whatever the churn. Used for what is dirty and for
+ * what is owed. A hot file; twin: test/bgp/twins.ts.
+ */
+import { grown } from "./prefixes.ts";
+
+export class PrefixQueue {
+  #ring = new Uint32Array(256);
+  #first = 0;
+  #count = 0;
+  #marked = new Uint8Array(128); // one bit per prefix id
+
+  get size(): number {
+    return this.#count;
+  }
+  has(prefix: number): boolean {
+    return (this.#marked[prefix >> 3]! & (1 << (prefix & 7))) !== 0;
+  }
+
+  /** False if it was in the queue already. */
+  push(prefix: number): boolean {
+    const cell = prefix >> 3, bit = 1 << (prefix & 7);
+    if (cell >= this.#marked.length) this.#growMarks(cell);
+    if (this.#marked[cell]! & bit) return false;
+    this.#marked[cell]! |= bit;
+    if (this.#count === this.#ring.length) this.#growRing();
+    this.#ring[(this.#first + this.#count++) & (this.#ring.length - 1)] = prefix;
+    return true;
+  }
+
+  /** The oldest id, taken out; -1 if there is none. */
+  shift(): number {
+    if (this.#count === 0) return -1;
+    const prefix = this.#ring[this.#first]!;
+    this.#first = (this.#first + 1) & (this.#ring.length - 1);
+    this.#count--;
+    this.#marked[prefix >> 3]! &= ~(1 << (prefix & 7));
+    if (this.#count === 0 && this.#ring.length > 65_536) this.#ring = new Uint32Array(256);
+    if (this.#count === 0) this.#first = 0;
+    return prefix;
+  }
+
+  #growRing(): void {
+    const ring = new Uint32Array(this.#ring.length * 2);
+    const tail = this.#ring.length - this.#first;
+    ring.set(this.#ring.subarray(this.#first));
+    ring.set(this.#ring.subarray(0, this.#first), tail);
+    this.#ring = ring;
+    this.#first = 0;
+  }
+  #growMarks(cell: number): void {
+    let size = this.#marked.length;
+    while (size <= cell) size *= 2;
+    this.#marked = grown(this.#marked, size);
+  }
+}

@@ -1,0 +1,300 @@
+/**
+ * The routing information base of one speaker: Adj-RIBs-In, decision, Loc-RIB, Adj-RIBs-Out of all its peers.
+ * A machine: sessions and UPDATEs come in, `step` decides in slices, `pull` gives a peer what it is owed.
+ *
+ * Graceful restart (RFC 4724): a path of an earlier session is stale by its epoch. It stays until the peer's End-of-RIB,
+ * until a deadline, or until the peer comes back without having kept its forwarding state for that family.
+ */
+import type { Ip } from "#base/ip.ts";
+import { familyOf, ipBytes } from "#base/ip.ts";
+import { note, type Note } from "#base/note.ts";
+import { type Prefix, prefixFamily, prefixParts } from "#base/prefix.ts";
+import type { PolicySettings, SessionSettings } from "#base/settings.ts";
+import { after, Deadlines, type Instant, millis } from "#base/time.ts";
+import type { PathAttributes } from "#wire/bgp/attribute.ts";
+import { encodeRouteRefresh } from "#wire/bgp/message.ts";
+import { peerFault } from "#wire/bgp/notification.ts";
+import { compilePolicies, type ImportFilter } from "../policy.ts";
+import { Exporter } from "../reflector/export.ts";
+import { Packer } from "../reflector/pack.ts";
+import { type GroupParts, UpdateGroup } from "../reflector/update-group.ts";
+import { Window } from "../reflector/window.ts";
+import { type FamilyIndex, ipv4Unicast, ipv6Unicast, type NotificationFault, type SessionEnd, type SessionTerms } from "../terms.ts";
+import { none } from "./adj-rib-in.ts";
+import { AttributeTable } from "./attributes.ts";
+import { Deferral } from "./deferral.ts";
+import { Ingest } from "./ingest.ts";
+import { LocRib } from "./loc-rib.ts";
+import { localPeer, PeerTable, roleExternal, roleLocal, roleNumber } from "./peer-table.ts";
+import type { Self } from "./scan.ts";
+import { Sweep } from "./sweep.ts";
+
+export interface RibSettings extends Self {
+  readonly address: Ip;
+  readonly address6: Ip | undefined;
+  readonly policies: Readonly<Record<string, PolicySettings>>;
+  /** True if `takeChanges` is wanted: costs a text per changed prefix. */
+  readonly observes: boolean;
+}
+
+export class Rib {
+  readonly attributes: AttributeTable;
+  readonly peers = new PeerTable();
+  readonly ribs: readonly [LocRib, LocRib];
+  readonly deferral = new Deferral();
+  readonly #settings: RibSettings;
+  readonly #sweeps: readonly [Sweep, Sweep];
+  readonly #ingest: Ingest;
+  readonly #filters = new Map<number, ImportFilter>();
+  readonly #groups: readonly [Map<string, UpdateGroup>, Map<string, UpdateGroup>] = [new Map(), new Map()];
+  readonly #groupOf: readonly [Map<number, UpdateGroup>, Map<number, UpdateGroup>] = [new Map(), new Map()];
+  readonly #session = new Map<number, SessionSettings>();
+  readonly #stale = new Deadlines<`${number}`>();
+  readonly #packer: Packer;
+  readonly #window: Window;
+  #changes = new Set<Prefix>();
+  #notes: Note[] = [];
+  #now = 0 as Instant;
+  #steps = 0;
+
+  constructor(settings: RibSettings) {
+    this.#settings = settings;
+    this.attributes = new AttributeTable(settings);
+    this.ribs = [new LocRib(ipv4Unicast, this.attributes, this.peers), new LocRib(ipv6Unicast, this.attributes, this.peers)];
+    this.#sweeps = [new Sweep(this.ribs[0]), new Sweep(this.ribs[1])];
+    this.#packer = new Packer(this.attributes);
+    this.#window = new Window(this.attributes, this.peers, this.#packer);
+    this.peers.role[localPeer] = roleLocal;
+    this.peers.routerId[localPeer] = settings.routerId;
+    this.peers.up[localPeer] = 1;
+    this.#ingest = new Ingest({
+      attributes: this.attributes, peers: this.peers, ribs: this.ribs, filters: this.#filters,
+      ownAddresses: [settings.address, settings.address6].filter((ip) => ip !== undefined).map(ipBytes),
+      events: {
+        endOfRib: (peer, family) => this.#endOfRib(peer, family),
+        malformed: (peer, treatment, text) => this.#note("warn", "bgp.malformed", `an UPDATE was malformed and its routes were ${treatment === "withdraw" ? "withdrawn" : "kept without the bad attribute"} (RFC 7606): ${text}`, peer),
+      },
+    });
+  }
+
+  up(peer: number, terms: SessionTerms, session: SessionSettings, now: Instant): void {
+    this.#now = now;
+    for (const sweep of this.#sweeps) sweep.finish(peer);
+    this.peers.open(peer, terms);
+    this.peers.epoch[peer]!++;
+    this.#session.set(peer, session);
+    this.#stale.disarm(`${peer}`);
+    if (terms.role === "external") this.#filters.set(peer, this.#importFilter(session.import));
+    else this.#filters.delete(peer);
+    this.#keepOrSweep(peer, terms, session, now);
+    for (const family of terms.families) {
+      const group = this.#group(family, terms, session);
+      this.#groupOf[family].set(peer, group);
+      group.join(peer, now);
+    }
+    this.deferral.up(peer, terms, now);
+  }
+
+  /** The session ended. With `retain` its paths stay, stale, for the restart time the peer stated. */
+  down(peer: number, end: SessionEnd, now: Instant): void {
+    this.#now = now;
+    const terms = this.peers.terms[peer];
+    if (!terms || this.peers.up[peer] === 0) return;
+    for (const sweep of this.#sweeps) sweep.finish(peer); // a second restart: what was stale before goes (RFC 4724 §4.2)
+    this.peers.close(peer);
+    for (const family of [ipv4Unicast, ipv6Unicast] as const) {
+      this.#groupOf[family].get(peer)?.leave(peer);
+      this.#groupOf[family].delete(peer);
+      const kept = end.retain && terms.gracefulRestart?.families.some((listed) => listed.family === family);
+      if (!kept) this.#sweeps[family].ask(peer);
+    }
+    if (end.retain && terms.gracefulRestart && this.peers.holds(peer) > 0)
+      this.#stale.arm(`${peer}`, after(now, millis(terms.gracefulRestart.restartSeconds * 1000)));
+    this.deferral.down(peer);
+    this.#closeEmptyGroups();
+  }
+
+  update(peer: number, bytes: Uint8Array, start: number, end: number): NotificationFault | undefined {
+    const fault = this.#ingest.update(peer, bytes, start, end);
+    if (fault) return fault;
+    const most = this.#session.get(peer)?.maxPrefixes;
+    if (most === undefined || this.peers.holds(peer) <= most) return undefined;
+    const data = Uint8Array.of(0, 1, 1, most >>> 24, (most >>> 16) & 255, (most >>> 8) & 255, most & 255);
+    return peerFault(6, 1, `the peer announced more than the ${most} prefixes it may (maxPrefixes)`, data);
+  }
+
+  /** ROUTE-REFRESH: 0 asks for everything again, 1 and 2 enclose the peer's own telling again (RFC 7313). */
+  refresh(peer: number, family: FamilyIndex, subtype: number, now: Instant): void {
+    this.#now = now;
+    if (!this.peers.speaks(peer, family)) return;
+    if (subtype === 0) {
+      const enhanced = this.peers.terms[peer]!.enhancedRefresh, afi = family + 1;
+      const mark = (kind: 1 | 2): Uint8Array | undefined => (enhanced ? encodeRouteRefresh({ afi, safi: 1, subtype: kind }) : undefined);
+      this.#groupOf[family].get(peer)?.join(peer, now, mark(1), mark(2));
+    } else if (subtype === 1) this.peers.epoch[peer]!++;
+    else if (subtype === 2) this.#sweeps[family].ask(peer);
+  }
+
+  /** Announces a prefix of our own; the next hop defaults to this node. */
+  originate(prefix: Prefix, values: PathAttributes = {}): void {
+    const family: FamilyIndex = prefixFamily(prefix) === 4 ? ipv4Unicast : ipv6Unicast, rib = this.ribs[family];
+    const self = family === ipv4Unicast ? this.#settings.address : this.#settings.address6;
+    const hop = values.nextHop ?? ipBytes(self ?? this.#settings.address);
+    const base: PathAttributes = { origin: 0, asPath: [], localPref: 100, ...values };
+    const set = hop.length === 4 ? this.attributes.internValues({ ...base, nextHop: hop }, undefined) : this.attributes.internValues(base, hop);
+    const { bytes, length } = prefixParts(prefix);
+    rib.put(rib.prefixes.intern(bytes, 0, length), localPeer, set);
+    this.attributes.drop(set);
+  }
+  withdrawOwn(prefix: Prefix): void {
+    const rib = this.ribs[prefixFamily(prefix) === 4 ? 0 : 1], id = rib.prefixes.findText(prefix);
+    if (id >= 0) rib.withdraw(id, localPeer);
+  }
+
+  /** Decides up to `budget` prefixes. True if there is more to decide. */
+  step(now: Instant, budget: number): boolean {
+    this.#now = now;
+    this.#expire(now);
+    if (this.deferral.isDeferring(now)) return false;
+    let left = budget;
+    for (const rib of this.ribs) {
+      this.#sweeps[rib.family]!.step();
+      const groups = [...this.#groups[rib.family].values()];
+      for (; left > 0 && rib.dirty.size > 0; left--) this.#settle(rib, rib.dirty.shift(), groups);
+    }
+    return this.ribs.some((rib) => rib.dirty.size > 0) || this.#sweeps.some((sweep) => !sweep.isIdle);
+  }
+
+  /** See UpdateGroup.pull. */
+  pull(peer: number, room: number, now: Instant, give: (bytes: Uint8Array) => void): number {
+    this.#now = now;
+    const tells = !this.deferral.isDeferring(now);
+    let given = 0;
+    for (const groups of this.#groupOf) {
+      const group = groups.get(peer);
+      if (!group || given >= room) continue;
+      const before = group.steps;
+      given += group.pull(peer, room - given, now, tells, give);
+      this.#steps += group.steps - before;
+    }
+    return given;
+  }
+
+  /** Grows while `pull` gets something done, even where it gave no octets: then another round is worth while. */
+  get steps(): number {
+    return this.#steps;
+  }
+
+  nextDeadline(): Instant | undefined {
+    const stale = this.#stale.nearest(), deferral = this.deferral.nextDeadline();
+    return stale === undefined ? deferral : deferral === undefined ? stale : (Math.min(stale, deferral) as Instant);
+  }
+
+  /** Prefixes whose best path changed since the last call (only with `observes`). */
+  takeChanges(): ReadonlySet<Prefix> {
+    const changes = this.#changes;
+    if (changes.size > 0) this.#changes = new Set();
+    return changes;
+  }
+  takeNotes(): readonly Note[] {
+    const notes = this.#notes;
+    if (notes.length > 0) this.#notes = [];
+    return notes;
+  }
+
+  isForgotten(peer: number): boolean {
+    return this.peers.holds(peer) === 0 && !this.#sweeps.some((sweep) => sweep.isFor(peer)) && !this.#groupOf.some((groups) => groups.has(peer));
+  }
+  groupOf(peer: number, family: FamilyIndex): UpdateGroup | undefined {
+    return this.#groupOf[family].get(peer);
+  }
+  groups(family: FamilyIndex): Iterable<UpdateGroup> {
+    return this.#groups[family].values();
+  }
+
+  #settle(rib: LocRib, prefix: number, groups: readonly UpdateGroup[]): void {
+    const changed = rib.settle(prefix);
+    if (!changed) {
+      if (rib.adjRibIn.head[prefix] === none) this.#forget(rib, prefix);
+      return;
+    }
+    if (this.#settings.observes) this.#changes.add(rib.prefixes.text(prefix));
+    for (const group of groups) group.owe(prefix);
+    if (groups.length === 0 && rib.bestOf(prefix) === none) this.#forget(rib, prefix);
+  }
+
+  /** Gives a prefix id back if nothing refers to it any more. */
+  #forget(rib: LocRib, prefix: number): void {
+    if (!rib.prefixes.isLive(prefix) || rib.adjRibIn.head[prefix] !== none || rib.dirty.has(prefix)) return;
+    for (const group of this.#groups[rib.family].values()) if (group.holds(prefix)) return;
+    rib.prefixes.release(prefix);
+  }
+
+  #group(family: FamilyIndex, terms: SessionTerms, session: SessionSettings): UpdateGroup {
+    const role = roleNumber(terms.role), own = family === ipv4Unicast ? this.#settings.address : this.#settings.address6;
+    const fits = familyOf(terms.local) === (family === ipv4Unicast ? 4 : 6);
+    const self = role === roleExternal && fits ? terms.local : own && familyOf(own) === (family === ipv4Unicast ? 4 : 6) ? own : undefined;
+    const key = role === roleExternal ? `3|${self ?? ""}|${session.export.join(",")}` : `${role}|${session.nextHopSelf}`;
+    const known = this.#groups[family].get(key);
+    if (known) return known;
+    const rib = this.ribs[family];
+    const policy = role === roleExternal ? compilePolicies(this.#policies(session.export), this.attributes) : undefined;
+    const exporter = new Exporter({ to: role, family: family === ipv4Unicast ? 4 : 6, self, nextHopSelf: session.nextHopSelf, policy }, this.attributes);
+    const parts: GroupParts = {
+      rib, attributes: this.attributes, peers: this.peers, packer: this.#packer, window: this.#window,
+      forget: (prefix) => this.#forget(rib, prefix),
+      tooLong: (prefix) => this.#notes.push(note("warn", "bgp.too-long", "the attributes of a route leave no room for it in a message, so it is withdrawn (RFC 8654 §4)", { prefix: rib.prefixes.text(prefix) })),
+    };
+    const group = new UpdateGroup(role, exporter, parts);
+    this.#groups[family].set(key, group);
+    return group;
+  }
+
+  #closeEmptyGroups(): void {
+    for (const [family, groups] of this.#groups.entries())
+      for (const [key, group] of groups) {
+        if (group.members.size > 0) continue;
+        groups.delete(key);
+        group.close();
+        const rib = this.ribs[family]!;
+        for (let prefix = 0; prefix < rib.prefixes.end; prefix++) if (rib.adjRibIn.head[prefix] === none) this.#forget(rib, prefix);
+      }
+  }
+
+  #importFilter(names: readonly string[]): ImportFilter {
+    const filter = compilePolicies(this.#policies(names), this.attributes);
+    return (rib, prefix, set) => filter(rib, prefix, set, roleExternal);
+  }
+  #policies(names: readonly string[]): readonly PolicySettings[] {
+    return names.map((name) => this.#settings.policies[name]).filter((policy) => policy !== undefined);
+  }
+
+  /** RFC 4724 §4.2: what of the earlier session survives this OPEN. */
+  #keepOrSweep(peer: number, terms: SessionTerms, session: SessionSettings, now: Instant): void {
+    if (this.peers.holds(peer) === 0) return;
+    let kept = false;
+    for (const family of [ipv4Unicast, ipv6Unicast] as const) {
+      const listed = terms.gracefulRestart?.families.find((one) => one.family === family);
+      if (listed?.forwarding && terms.families.includes(family)) kept = true;
+      else this.#sweeps[family].ask(peer);
+    }
+    if (kept) this.#stale.arm(`${peer}`, after(now, millis((session.gracefulRestart?.staleSeconds ?? 0) * 1000)));
+  }
+
+  #endOfRib(peer: number, family: FamilyIndex): void {
+    this.#sweeps[family].ask(peer);
+    this.deferral.endOfRib(peer, family, this.#now);
+  }
+
+  #expire(now: Instant): void {
+    for (let due = this.#stale.due(now); due !== undefined; due = this.#stale.due(now)) {
+      const peer = Number(due);
+      for (const sweep of this.#sweeps) sweep.ask(peer);
+      this.#note("warn", "bgp.stale-expired", "the time to keep routes of a restarting peer is over; what it has not announced again is withdrawn (RFC 4724 §4.2)", peer);
+    }
+  }
+
+  #note(level: Note["level"], event: string, text: string, peer: number): void {
+    this.#notes.push(note(level, event, text, { peer: this.peers.terms[peer]?.remote ?? String(peer) }));
+  }
+}
