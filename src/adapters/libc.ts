@@ -1,6 +1,6 @@
 /**
- * The calls into the C library, in one place: a wrong signature here crashes the process, so nobody else declares one for
- * sockets and time. Every call is synchronous and short; descriptors are non-blocking.
+ * Calls into the C library for TCP and unix sockets and the clock (netlink-socket.ts has its own, on its own thread too). A wrong
+ * signature here crashes the process. Every call is synchronous and short; descriptors are non-blocking.
  */
 import { getSystemErrorName } from "node:util";
 import koffi from "koffi";

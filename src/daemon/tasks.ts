@@ -28,10 +28,10 @@ export async function runAll(tasks: readonly Task[], outer: AbortSignal, say: (n
   const end = endOf(outer);
   try {
     for (const task of tasks) {
-      await Promise.race([end.promise, start(task, running, end.fail)]);
       if (outer.aborted) return;
+      await Promise.race([end.promise, start(task, running, end.fail)]);
     }
-    up();
+    if (!outer.aborted) up();
     await end.promise;
   } finally {
     end.over();
@@ -55,7 +55,9 @@ function endOf(outer: AbortSignal): End {
   const abort = (): void => resolve();
   if (outer.aborted) resolve();
   else outer.addEventListener("abort", abort, { once: true });
-  const fail = (error: Error): void => reject((first ??= error));
+  const fail = (error: Error): void => {
+    if (!outer.aborted) reject((first ??= error));
+  };
   return { promise, fail, cause: () => first?.cause, over: () => outer.removeEventListener("abort", abort) };
 }
 
