@@ -74,10 +74,7 @@ function* checkSelected(document: Document, peer: PeerEntry, path: Path, selecte
   if (peer.client && plain) yield wrong([...path, "client"], `${plain.name} is no reflector and has no clients; add nodes: "role == 'reflector'"`);
   if (peer.multihop !== undefined && internal[0]) yield wrong([...path, "multihop"], "iBGP crosses any number of hops by itself; leave multihop out");
   if (external[0] && peer.import.length === 0 && peer.export.length === 0)
-    yield doubtful(
-      path,
-      "an outside peer without import and export exchanges nothing (RFC 8212); name policies, such as import: [default-route], export: [pods]",
-    );
+    yield doubtful(path, "an outside peer without import and export exchanges nothing (RFC 8212); add policies such as export: [pods]");
   if (external[0] && peer.nextHopSelf === false) yield wrong([...path, "nextHopSelf"], "over eBGP the next hop is always our own; leave it out");
   const deaf = selected.find((node) => (node.entry.listen ?? document.listen) === "off");
   if ((peer.passive || peer.range !== undefined) && deaf)

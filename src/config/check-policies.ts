@@ -25,9 +25,6 @@ function* checkRule(rule: RuleEntry, path: Path): Iterable<Finding> {
     const ge = match.ge ?? length,
       le = match.le ?? longest;
     if (ge < length || ge > le || le > longest)
-      yield wrong(
-        [...path, "when", "prefixes", i],
-        `no route is within ${match.prefix} and from /${ge} to /${le} long; write ge and le with ${length} ≤ ge ≤ le ≤ ${longest}`,
-      );
+      yield wrong([...path, "when", "prefixes", i], `no route within ${match.prefix} is /${ge} to /${le} long; write ${length} ≤ ge ≤ le ≤ ${longest}`);
   }
 }

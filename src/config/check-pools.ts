@@ -65,16 +65,17 @@ function* checkNodePrefix(pool: PoolSettings, path: Path, leasing: number): Iter
   const shortest = prefixParts(pool.cidr).length,
     longest = (pool.family === 4 ? 32 : 128) - spareBits;
   const { nodePrefix } = pool;
+  if (shortest > longest) return yield wrong([...path, "cidr"], `${pool.cidr} has no room for pods; choose a /${longest} or larger`);
   if (nodePrefix < shortest || nodePrefix > longest)
     return yield wrong(
       [...path, "nodePrefix"],
-      `one node's CIDR is a /${nodePrefix}, which ${pool.cidr} cannot give; write a nodePrefix from ${Math.min(shortest, longest)} to ${longest}`,
+      `one node's CIDR is a /${nodePrefix}, which ${pool.cidr} cannot give; write a nodePrefix from ${shortest} to ${longest}`,
     );
   const count = countSubnets(pool.cidr, nodePrefix);
   if (count < BigInt(leasing))
     yield doubtful(
       [...path, "cidr"],
-      `${pool.cidr} holds ${count} CIDRs of /${nodePrefix} for ${leasing} nodes, so some will find the pool exhausted; enlarge it or raise nodePrefix`,
+      `${pool.cidr} gives ${count} × /${nodePrefix} to ${leasing} nodes, so some will get none; enlarge it or raise nodePrefix`,
     );
 }
 

@@ -20,7 +20,7 @@ function* checkEtcd(etcd: Extract<Document["store"], { etcd: unknown }>["etcd"])
   const plain = etcd.endpoints.findIndex((endpoint) => endpoint.startsWith("http:"));
   const mixed = plain >= 0 && etcd.endpoints.some((endpoint) => endpoint.startsWith("https:"));
   if (plain >= 0 && (etcd.tls !== undefined || mixed))
-    yield wrong([...path, "endpoints", plain], "is not encrypted while the others, or tls, say so; write https for all");
+    yield wrong([...path, "endpoints", plain], "is http, and tls or another endpoint asks for https; write https for all");
   if ((etcd.tls?.cert === undefined) !== (etcd.tls?.key === undefined)) yield wrong([...path, "tls"], "a client certificate takes both cert and key");
   if ((etcd.username === undefined) !== (etcd.password === undefined)) yield wrong(path, "an etcd user takes both username and password", "key");
 }

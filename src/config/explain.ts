@@ -1,6 +1,6 @@
 /** zod's issues → findings a person can act on: where, what is wrong, what would be right. */
 import type { z } from "zod";
-import { nearestName } from "./nearest-name.ts";
+import { listNames, nearestName } from "./nearest-name.ts";
 import { type Finding, type Path, printPath, wrong } from "./problem.ts";
 import { type JsonSchema, documentJsonSchema } from "./schema.ts";
 
@@ -79,13 +79,13 @@ function sizeText(issue: Extract<Issue, { code: "too_small" | "too_big" }>, valu
 
 function missing(path: Path): string {
   const { description } = schemaAt(path) ?? {};
-  return `is missing${description === undefined ? "" : `; it is needed: ${description.replace(/\.$/, "")}`}`;
+  return `is missing; add it${description === undefined ? "" : ` (${description.replace(/\.$/, "")})`}`;
 }
 
 function unknownKey(key: string, path: Path): Explained {
   const known = knownKeys(path);
   const meant = nearestName(key, known);
-  const advice = meant === undefined ? `the keys here are ${known.join(", ")}` : `did you mean ${JSON.stringify(meant)}?`;
+  const advice = meant === undefined ? `the keys here are ${listNames(known)}` : `did you mean ${JSON.stringify(meant)}?`;
   return { ...wrong([...path, key], `unknown key; ${advice}`, "key"), ...(meant === undefined ? {} : { meant }) };
 }
 
@@ -117,7 +117,8 @@ function kindOf(value: unknown): string {
   if (value === null) return "nothing";
   if (Array.isArray(value)) return "a list";
   if (typeof value === "object") return "a map";
-  return typeof value === "string" ? "text" : JSON.stringify(value);
+  if (typeof value === "string") return "text";
+  return typeof value === "number" || typeof value === "boolean" ? `${value}` : typeof value;
 }
 
 function quoteAdvice(expected: string, value: unknown): string {

@@ -4,6 +4,8 @@ export const limits = {
   documentOctets: 1_048_576,
   /** Nesting of maps and lists; the schema needs 8. */
   documentDepth: 24,
+  /** Values that aliases may add up to. */
+  documentAliases: 100,
   /** Problems printed of one document; the rest are counted. */
   problems: 50,
   nodes: 5000,

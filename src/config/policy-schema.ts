@@ -15,7 +15,7 @@ export const wellKnownCommunities: Readonly<Record<string, number>> = {
   "no-export-subconfed": 0xffffff03,
 };
 
-const communityPhrase = `a community such as "65000:100", or ${Object.keys(wellKnownCommunities).join(", ")}`;
+const communityPhrase = 'a community such as "65000:100" or no-export';
 
 /** The number a community is on the wire, or undefined if `text` is none. */
 export function readCommunity(text: string): number | undefined {
@@ -62,7 +62,7 @@ const Rule = z.strictObject({
         .array(z.string().refine((text) => readCommunity(text) !== undefined, communityPhrase))
         .max(limits.communitiesPerRule)
         .optional()
-        .meta({ description: 'Communities added: "65000:100" or a well-known name such as no-export.' }),
+        .meta({ description: `Communities added: "65000:100", or ${Object.keys(wellKnownCommunities).join(", ")}.` }),
       prepend: z.int().min(1).max(16).optional().meta({ description: "Our AS number this many times more in AS_PATH." }),
     })
     .default({})

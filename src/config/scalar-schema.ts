@@ -64,5 +64,5 @@ export const Secret = z.union(
     z.strictObject({ file: AbsolutePath.meta({ description: "File that holds the secret; read at the moment of use, a trailing newline is dropped." }) }),
     z.strictObject({ credential: CredentialName.meta({ description: "systemd credential of the daemon's unit (LoadCredential=)." }) }),
   ],
-  { error: "a secret is never written here; put it into a file and write { file: /etc/podway/NAME.key }, or { credential: NAME } of systemd" },
+  { error: "a secret is never written here; write { file: PATH } and put it there, or { credential: NAME } of systemd" },
 );
