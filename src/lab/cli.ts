@@ -14,7 +14,7 @@ import { runs } from "./process-identity.ts";
 import { startMachine, stopMachine } from "./processes.ts";
 import { type LabRecord, listRecords, readRecord, recordedMachine } from "./record.ts";
 
-/** Adds `lab` with its verbs to `program`. Every action ends by setting the process's exit code. */
+/** Adds `lab` with its verbs to `program`. Faults fly to whoever runs the program. */
 export function addLabCommands(program: Command): void {
   const lab = program.command("lab").description("networks in namespaces of this machine, as a topology file declares them");
   lab
@@ -22,45 +22,32 @@ export function addLabCommands(program: Command): void {
     .description("bring the lab up; a lab that fails is taken down again")
     .option("--check", "wait until everything under expect: is seen")
     .option("--keep", "leave a lab that failed as it is")
-    .action(guarded(up));
-  lab.command("down <lab>").description("remove everything the lab's record lists; LAB is a file or a name").action(guarded(down));
-  lab.command("list").description("labs that are up").option("--json", "as JSON").action(guarded(list));
+    .action(up);
+  lab.command("down <lab>").description("remove everything the lab's record lists; LAB is a file or a name").action(down);
+  lab.command("list").description("labs that are up").option("--json", "as JSON").action(list);
   lab
     .command("exec <node> <command...>")
     .description("run a command in a machine of the lab, with its exit code; put -- before the command")
     .option("--lab <name>", "which lab, if there are several")
-    .action(guarded(exec));
+    .action(exec);
   lab
     .command("kill <node>")
     .description("end what a machine runs, at once (SIGKILL) or politely (--term)")
     .option("--lab <name>", "which lab, if there are several")
     .option("--term", "SIGTERM instead of SIGKILL")
-    .action(guarded(kill));
+    .action(kill);
   lab
     .command("restart <node>")
     .description("end what a machine runs and start it again")
     .option("--lab <name>", "which lab, if there are several")
     .option("--kill", "SIGKILL instead of SIGTERM")
-    .action(guarded(restart));
-  lab.command("compose <file>").description("print the lab as a compose file").action(guarded(compose));
-  lab.command("graph <file>").description("print the lab as a Mermaid graph").action(guarded(graph));
+    .action(restart);
+  lab.command("compose <file>").description("print the lab as a compose file").action(compose);
+  lab.command("graph <file>").description("print the lab as a Mermaid graph").action(graph);
 }
 
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
 const print = (text: string): void => void process.stdout.write(text.endsWith("\n") ? text : `${text}\n`);
-
-/** A fault is one sentence on standard error and exit code 1; anything else is ours and flies on. */
-function guarded<A extends unknown[]>(action: (...args: A) => Promise<void>): (...args: A) => Promise<void> {
-  return async (...args) => {
-    try {
-      await action(...args);
-    } catch (error) {
-      if (!(error instanceof FaultError)) throw error;
-      say(error.fault.text);
-      process.exitCode = 1;
-    }
-  };
-}
 
 async function up(file: string, options: { readonly check?: boolean; readonly keep?: boolean }): Promise<void> {
   const plan = planFile(file);
@@ -101,7 +88,8 @@ async function down(fileOrName: string): Promise<void> {
   else say(`lab ${fileOrName} is not up; there is nothing to remove`);
 }
 
-async function list(options: { readonly json?: boolean }): Promise<void> {
+function list(_options: unknown, command: Command): void {
+  const { json } = command.optsWithGlobals<{ readonly json?: boolean }>();
   const labs = listRecords().map((record) => ({
     lab: record.lab,
     topology: record.topology,
@@ -112,7 +100,7 @@ async function list(options: { readonly json?: boolean }): Promise<void> {
       processes: record.processes.filter((one) => one.machine === name).map((one) => ({ name: one.name, pid: one.pid, running: runs(one), log: one.log })),
     })),
   }));
-  if (options.json === true) return print(JSON.stringify(labs, undefined, 2));
+  if (json === true) return print(JSON.stringify(labs, undefined, 2));
   if (labs.length === 0) return say("no lab is up");
   for (const { lab, state, machines, topology } of labs) print(`${lab.padEnd(20)} ${state.padEnd(10)} ${machines.length} machines  ${topology}`);
 }
@@ -122,11 +110,11 @@ function stateOf(record: LabRecord): "up" | "starting" | "unfinished" {
   return runs(record.starting) ? "starting" : "unfinished";
 }
 
-async function compose(file: string): Promise<void> {
+function compose(file: string): void {
   print(composeFile(readLabDocument(file), file));
 }
 
-async function graph(file: string): Promise<void> {
+function graph(file: string): void {
   print(mermaid(readLabDocument(file)));
 }
 

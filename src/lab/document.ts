@@ -3,7 +3,6 @@ import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { callerFault, FaultError } from "#base/fault.ts";
-import { labProblems } from "#config/lab-schema.ts";
 import { parseDocument } from "#config/parse.ts";
 import { type LabDocument, type LabPlan, planLab } from "./plan.ts";
 import { labHome, type LabRecord, listRecords, readRecord } from "./record.ts";
@@ -17,10 +16,6 @@ export function readLabDocument(file: string): LabDocument {
   if (!parsed.ok) throw new FaultError(parsed.fault);
   const { document } = parsed.value;
   if (!document.lab) throw new FaultError(callerFault("lab.none", `${file} has no lab: section; it says which machines and links the lab consists of`));
-  const problems = labProblems(document.lab, { nodes: Object.keys(document.nodes), pools: document.pools.map((pool) => pool.name) });
-  if (problems.length > 0) {
-    throw new FaultError(callerFault("lab.problems", problems.map(({ path, text }) => `${file}: ${path.join(".")}: ${text}`).join("\n")));
-  }
   return { ...document, lab: document.lab };
 }
 

@@ -9,7 +9,7 @@ import { eachBounded, inside, ipBatch, must, run } from "./command.ts";
 import type { LabPlan, MachinePlan } from "./plan.ts";
 import { attachPod } from "./pods.ts";
 import { runs } from "./process-identity.ts";
-import { awaitReady, configureFrr, startProcess, stopProcesses } from "./processes.ts";
+import { awaitReady, configureFrr, labVariable, signalOne, startProcess, stopProcesses, stopStrays } from "./processes.ts";
 import { claimRecord, type LabRecord, type MachineRecord, newRecord, recordedMachine, saveRecord } from "./record.ts";
 
 /** Programs at a time; the machine that runs a lab has few cores. */
@@ -31,12 +31,14 @@ export async function upLab(plan: LabPlan, options: LabOptions): Promise<LabReco
   needConfigs(plan);
   const record = newRecord(plan.lab, { topology: plan.topology, home: plan.home }, plan.machines.map((machine) => recordOf(machine, plan)));
   claimRecord(record);
+  process.env[labVariable] = record.home;
   await layNetwork(plan, options);
   await startAll(plan, record, options);
   if (plan.pods.length > 0) options.say(`${plan.pods.length} pods wait for their nodes' leases`);
   await eachBounded(plan.pods, parallel, (pod) => attachPod(record, pod, options.signal));
   record.starting = undefined;
   saveRecord(record);
+  delete process.env[labVariable];
   return record;
 }
 
@@ -49,6 +51,7 @@ export async function downLab(record: LabRecord, options: LabOptions): Promise<v
   }
   options.say(`lab ${record.lab}: stopping ${record.processes.filter(runs).length} processes`);
   await stopProcesses(record.processes);
+  if (starting) await stopStrays(record.home);
   const there = await listNamespaces();
   const ours = record.machines.map((machine) => machine.namespace).filter((name) => there.has(name));
   await eachBounded(ours, parallel, removeNamespace);
@@ -131,13 +134,7 @@ async function startAll(plan: LabPlan, record: LabRecord, options: LabOptions): 
 /** Whatever still lives in a namespace of ours (a shell, what exec left behind) would keep it alive unseen, so it ends first. */
 async function removeNamespace(name: string): Promise<void> {
   const inhabitants = (await run(["ip", "netns", "pids", name])).stdout.split("\n").map(Number).filter((pid) => pid > 0 && pid !== process.pid);
-  for (const pid of inhabitants) {
-    try {
-      process.kill(pid, "SIGKILL");
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
-    }
-  }
+  for (const pid of inhabitants) signalOne(pid);
   await must(`namespace ${name}`, ["ip", "netns", "del", name]);
 }
 

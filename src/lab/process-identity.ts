@@ -1,5 +1,5 @@
 /** Which process a number means: a pid is reused, a pid with its start time and the machine's boot is not. */
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 
 export interface ProcessIdentity {
   readonly pid: number;
@@ -26,7 +26,16 @@ export function runs(identity: ProcessIdentity): boolean {
   return now !== undefined && now.start === identity.start && now.boot === identity.boot;
 }
 
-export function bootId(): string {
+/** Processes that were started with the environment variable `entry` ("NAME=value"), ourselves left out. */
+export function withEnvironment(entry: string): readonly ProcessIdentity[] {
+  const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name)).map(Number);
+  return pids.flatMap((pid) => {
+    const marked = pid !== process.pid && readText(`/proc/${pid}/environ`)?.split("\0").includes(entry) === true;
+    return (marked && identify(pid)) || [];
+  });
+}
+
+function bootId(): string {
   return readText("/proc/sys/kernel/random/boot_id")?.trim() ?? "";
 }
 

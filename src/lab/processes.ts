@@ -5,7 +5,7 @@ import { FaultError, worldFault } from "#base/fault.ts";
 import { awaitFact, inside, must, run } from "./command.ts";
 import { getJson } from "./daemon-client.ts";
 import { apiSocket, birdSocket, type ProcessPlan } from "./plan.ts";
-import { identify, runs } from "./process-identity.ts";
+import { identify, type ProcessIdentity, runs, withEnvironment } from "./process-identity.ts";
 import { type LabRecord, type MachineRecord, type ProcessRecord, saveRecord } from "./record.ts";
 
 const readyMillis = 30_000;
@@ -14,13 +14,15 @@ const killMillis = 3_000;
 
 /** What of our own environment a lab's process sees. */
 const inherited = ["PATH", "HOME", "LANG", "TZ"] as const;
+/** Says in the environment of everything that is started on a lab's behalf which lab that is (its directory). */
+export const labVariable = "PODWAY_LAB";
 
 /** Starts one process of `machine` and writes it into the record. It outlives us. */
 export function startProcess(record: LabRecord, machine: MachineRecord, plan: ProcessPlan): void {
   const log = openSync(plan.log, "a", 0o600);
   const argv = inside(machine.namespace, plan.argv);
-  const env = Object.fromEntries(inherited.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])));
-  const child = spawn(argv[0]!, argv.slice(1), { detached: true, stdio: ["ignore", log, log], env: { ...env, ...plan.env }, cwd: machine.home });
+  const own = Object.fromEntries(inherited.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])));
+  const child = spawn(argv[0]!, argv.slice(1), { detached: true, stdio: ["ignore", log, log], env: { ...own, [labVariable]: record.home, ...plan.env }, cwd: machine.home });
   closeSync(log);
   child.on("error", () => undefined);
   child.unref();
@@ -83,12 +85,30 @@ export async function stopProcesses(processes: readonly ProcessRecord[], signal:
   throw new FaultError(worldFault("lab.process", `these processes do not end: ${left.join(", ")}`));
 }
 
+/**
+ * Ends whatever was started on behalf of the lab in `home`: a `lab up` that was killed leaves programs behind that it had no
+ * time to write down, and they go on making what we are about to remove.
+ */
+export async function stopStrays(home: string): Promise<void> {
+  const strays = (): readonly ProcessIdentity[] => withEnvironment(`${labVariable}=${home}`);
+  const gone = async (): Promise<true | undefined> => {
+    const left = strays();
+    for (const one of left) signalOne(one.pid);
+    return left.length === 0 ? true : undefined;
+  };
+  if (await awaitFact(gone, { millis: killMillis, everyMillis: 20 })) return;
+  throw new FaultError(worldFault("lab.process", `these processes do not end: ${strays().map((one) => one.pid).join(", ")}`));
+}
+
 function signalGroup(identity: ProcessRecord, signal: "SIGTERM" | "SIGKILL"): void {
-  if (!runs(identity)) return;
+  if (runs(identity)) signalOne(-identity.pid, signal);
+}
+
+/** A process that ended between the look and the signal is no fault. */
+export function signalOne(pid: number, signal: NodeJS.Signals = "SIGKILL"): void {
   try {
-    process.kill(-identity.pid, signal);
+    process.kill(pid, signal);
   } catch (error) {
-    // It ended between the look and the signal.
     if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
   }
 }

@@ -3,7 +3,7 @@ export type Yaml = string | number | boolean | readonly Yaml[] | { readonly [key
 
 /** YAML 1.2 text of `value`, closed by a newline. */
 export function printYaml(value: { readonly [key: string]: Yaml }): string {
-  return `${mapLines(value).join("\n")}\n`;
+  return `${isEmpty(value) ? "{}" : mapLines(value).join("\n")}\n`;
 }
 
 function mapLines(map: { readonly [key: string]: Yaml }): string[] {
@@ -29,7 +29,7 @@ function inline(value: Yaml): string {
 
 /** Plain only where no reader of YAML 1.1 or 1.2 can see a number, a boolean, a mapping or a comment in it. */
 function scalar(text: string): string {
-  const plain = /^[A-Za-z./][A-Za-z0-9./_-]*$/.test(text) && !/^(true|false|yes|no|on|off|null|y|n)$/i.test(text);
+  const plain = /^([A-Za-z]|\.?\/)[A-Za-z0-9./_-]*$/.test(text) && !/^(true|false|yes|no|on|off|null|y|n|e[0-9]+)$/i.test(text);
   return plain ? text : JSON.stringify(text);
 }
 
