@@ -11,7 +11,7 @@ import type { Kernel, KernelEvent, KernelFailure } from "#ports/kernel.ts";
 type Held = { readonly [T in TableName]: Map<string, Rows[T]> };
 
 const emptyUnderlay: Underlay = { paths: new Map(), addresses: new Map(), links: new Map(), advertised: [] };
-const forwardingOff: readonly SysctlRow[] = [
+const defaultSwitches: readonly SysctlRow[] = [
   { path: "net/ipv4/ip_forward", value: "0" },
   { path: "net/ipv6/conf/all/forwarding", value: "0" },
 ];
@@ -31,7 +31,8 @@ export class MemoryKernel implements Kernel {
 
   constructor(underlay: Underlay = emptyUnderlay) {
     this.underlayView = underlay;
-    for (const row of forwardingOff) this.#tables.sysctl.set(keyOf.sysctl(row), row);
+    const heeding = Array.from(underlay.links.keys(), (device): SysctlRow => ({ path: `net/ipv6/conf/${device}/accept_ra`, value: "1" }));
+    for (const row of [...defaultSwitches, ...heeding]) this.#tables.sysctl.set(keyOf.sysctl(row), row);
   }
 
   async look(sysctls: Iterable<string>): Promise<Tables> {
@@ -105,6 +106,7 @@ export class MemoryKernel implements Kernel {
   #refusal(change: RowChange): WorldFault | undefined {
     const { table, key, after } = change;
     if (after === undefined) return undefined;
+    if (table === "sysctl" && !this.#tables.sysctl.has(key)) return worldFault("kernel.sysctl", `sysctl ${key} cannot be set: there is no such switch.`);
     const missing = devicesOf(change).find((device) => !this.#hasDevice(device));
     if (missing !== undefined) return worldFault("kernel.no-device", `${table} ${key}: there is no device ${missing}.`);
     if (table === "route" && this.#foreignRoutes.has(key)) return worldFault("kernel.foreign", `route ${key}: another route of this machine has that prefix and metric.`);
@@ -115,6 +117,7 @@ export class MemoryKernel implements Kernel {
     this.writes++;
     const rows = this.#tables[change.table] as Map<string, Rows[TableName]>;
     if (change.table === "link" && (change.after === undefined || replaces(change.before, change.after))) this.#dropLink(change.key);
+    else if (change.table === "link" && change.before?.mac !== change.after?.mac) this.#dropRows("neighbour", change.key);
     if (change.after !== undefined) rows.set(change.key, change.after);
     else if (change.table !== "sysctl") rows.delete(change.key);
   }
@@ -125,11 +128,11 @@ export class MemoryKernel implements Kernel {
 
   #dropLink(name: string): void {
     this.#tables.link.delete(name);
-    for (const table of tableNames) {
-      if (table === "sysctl" || table === "link") continue;
-      const rows = this.#tables[table] as Map<string, Rows[TableName]>;
-      for (const [key, row] of rows) if (devicesOf({ table, after: row } as RowChange).includes(name)) rows.delete(key);
-    }
+    for (const table of tableNames) if (table !== "sysctl" && table !== "link") this.#dropRows(table, name);
+  }
+  #dropRows(table: TableName, device: string): void {
+    const rows = this.#tables[table] as Map<string, Rows[TableName]>;
+    for (const [key, row] of rows) if (devicesOf({ table, after: row } as RowChange).includes(device)) rows.delete(key);
   }
 }
 

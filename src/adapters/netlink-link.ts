@@ -17,7 +17,9 @@ export async function applyLink(requests: NetlinkRequests, change: LinkChange, l
   if (there === undefined) return make(requests, change, after, links);
   if (!isOurs(there)) return adopt(requests, change, after, there);
   if (before !== undefined && before.vni === after.vni && before.local === after.local && before.port === after.port) {
-    return one(requests, change, (into, sequence) => encodeSetLink(into, sequence, there.index, { mac: after.mac, mtu: after.mtu, up: after.up }));
+    // To set a MAC, even the one that is there, costs the device its neighbours.
+    const mac = there.mac === after.mac ? {} : { mac: after.mac };
+    return one(requests, change, (into, sequence) => encodeSetLink(into, sequence, there.index, { ...mac, mtu: after.mtu, up: after.up }));
   }
   // The kernel changes none of these on a device that lives.
   const fault = await one(requests, change, (into, sequence) => encodeDeleteLink(into, sequence, there.index));

@@ -11,7 +11,8 @@
  * - `look` shows one moment or rejects (`kernel.dump-interrupted`); what `apply` did before is in it.
  * - `apply` works through the changes in order; one that fails does not stop the rest. Removing what is not there succeeds.
  *   A route whose prefix and metric belong to somebody else fails (`kernel.foreign`) and leaves theirs alone.
- *   A change of a link's vni, local or port replaces the device: everything on it is gone, so look again.
+ *   A change of a link's vni, local or port replaces the device and everything on it is gone; another MAC costs its
+ *   neighbours. So look again after a link changed.
  * - `events` tells of changes made by others; it may tell of our own, and tells once for many. `overrun`: some were lost.
  */
 import type { WorldFault } from "#base/fault.ts";

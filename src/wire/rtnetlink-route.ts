@@ -23,8 +23,8 @@ const scope = { universe: 0, link: 253, nowhere: 255 } as const;
 export const routeType = { any: 0, unicast: 1, local: 2, blackhole: 6 } as const;
 const hopOnlink = 0x4;
 const cloned = 0x200;
-/** RTM_F_LOOKUP_TABLE | RTM_F_FIB_MATCH: answer with the matching entry of the table, not with the flow it would make. */
-const showMatch = 0x1000 | 0x2000;
+/** RTM_F_FIB_MATCH: answer with the matching entry of the table, not with the flow it would make. IPv6 takes no other flag. */
+const showMatch = 0x2000;
 
 export interface RouteHop {
   readonly index: number;
