@@ -6,19 +6,20 @@ import { needDebianPackages, needRoot } from "./setup/debian.mjs";
 import { needKernelFeatures } from "./setup/kernel.mjs";
 import { needNpmPackages } from "./setup/npm.mjs";
 import { Refusal, root, run } from "./setup/run.mjs";
-import { check } from "./setup/check.mjs";
+import { check, format } from "./setup/check.mjs";
 
 const vitest = ["node_modules/vitest/vitest.mjs", "run", "--config", "test/vitest.config.ts"];
 const lab = ["etcd-server", "bird2", "iproute2", "iputils-ping", "nftables", "procps"];
 
 /**
- * One row per verb: what is run (a script for Node 24, or `steps`), the Debian packages it needs, whether it makes network
+ * One row per verb: what is run (a script for Node 24, or our own `steps`), the Debian packages it needs, whether it makes network
  * namespaces (then it needs root and the kernel features), and how long it may take.
  */
 const verbs = {
   demo: { script: ["src/lab/demo.ts"], debian: lab, namespaces: true, minutes: 10 },
   test: { script: vitest, debian: lab, namespaces: true, minutes: 10 },
-  check: { steps: check, minutes: 10 },
+  check: { steps: check },
+  format: { steps: format },
   sim: { script: ["test/sim/run.ts"], minutes: 60 },
   mutants: { script: ["test/mutants/run.ts"], debian: lab, namespaces: true, minutes: 60 },
   interop: { script: ["test/interop/run.ts"], debian: [...lab, "frr", "gobgpd"], namespaces: true, minutes: 60 },
@@ -39,7 +40,7 @@ async function perform(name, args) {
   needDebianPackages(name, verb.debian ?? []);
   if (verb.namespaces) needKernelFeatures(name);
   const node = needNpmPackages();
-  if (verb.steps) return verb.steps(node, args);
+  if (verb.steps) return verb.steps();
   return run(node, [...verb.script, ...args], { name, minutes: verb.minutes });
 }
 

@@ -14,7 +14,8 @@ export function needDebianPackages(verb, names) {
   const missing = names.filter((name) => !isInstalled(name));
   if (missing.length === 0) return;
   const list = missing.join(" ");
-  if (!canRun("apt-get")) throw new Refusal(`npm run ${verb} needs the Debian packages ${list}, and this machine has no apt-get: install their programs by hand.`);
+  if (!canRun("apt-get"))
+    throw new Refusal(`npm run ${verb} needs the Debian packages ${list}, and this machine has no apt-get: install their programs by hand.`);
   if (process.getuid?.() !== 0) throw new Refusal(`npm run ${verb} needs the Debian packages ${list}: run it as root, or install them first.`);
   process.stdout.write(`Installing the Debian packages ${list} (their services are not started) ...\n`);
   withoutStartingServices(() => {

@@ -31,7 +31,8 @@ function firstLack() {
   }
   for (const [path, { version, integrity, optional }] of Object.entries(locked)) {
     if (path === "" || (optional && !installed[path])) continue;
-    if (installed[path]?.version !== version || installed[path]?.integrity !== integrity) return `${path.replace(/^.*node_modules\//, "")} ${version} is missing`;
+    if (installed[path]?.version !== version || installed[path]?.integrity !== integrity)
+      return `${path.replace(/^.*node_modules\//, "")} ${version} is missing`;
   }
   return undefined;
 }
@@ -43,6 +44,7 @@ function node24() {
     const platform = `${process.platform}-${process.arch}`;
     throw new Refusal(`Podway brings Node ${leastMajor} for Linux on x64 and arm64 only, and it does not start on this machine (${platform}).`);
   }
-  if (Number.parseInt(asked.stdout, 10) < leastMajor) throw new Refusal(`node_modules/.bin/node is ${asked.stdout.trim()}, not ${leastMajor}: remove node_modules and try again.`);
+  if (Number.parseInt(asked.stdout, 10) < leastMajor)
+    throw new Refusal(`node_modules/.bin/node is ${asked.stdout.trim()}, not ${leastMajor}: remove node_modules and try again.`);
   return path;
 }

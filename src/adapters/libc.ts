@@ -29,7 +29,9 @@ export const libc = {
   bind: bind<(fd: number, address: Bytes, size: number) => number>("int bind(int, const void *, unsigned int)"),
   listen: bind<(fd: number, backlog: number) => number>("int listen(int, int)"),
   accept4: bind<(fd: number, address: null, size: null, flags: number) => number>("int accept4(int, void *, void *, int)"),
-  setsockopt: bind<(fd: number, level: number, name: number, value: Bytes, size: number) => number>("int setsockopt(int, int, int, const void *, unsigned int)"),
+  setsockopt: bind<(fd: number, level: number, name: number, value: Bytes, size: number) => number>(
+    "int setsockopt(int, int, int, const void *, unsigned int)",
+  ),
   sendto: bind<(fd: number, data: Bytes, size: number, flags: number, address: Bytes, addressSize: number) => number>(
     "long sendto(int, const void *, size_t, int, const void *, unsigned int)",
   ),

@@ -6,7 +6,8 @@ export type NoteStyle = "json" | "journal" | "terminal" | "terminal-plain";
 /** syslog(3) priorities, as sd-daemon(3) wants them in front of a line. */
 const priority: Record<Level, number> = { debug: 7, info: 6, warn: 4, error: 3 };
 const colour: Record<Level, string> = { debug: "\x1b[2m", info: "\x1b[32m", warn: "\x1b[33m", error: "\x1b[31m" };
-const reset = "\x1b[0m", dim = "\x1b[2m";
+const reset = "\x1b[0m",
+  dim = "\x1b[2m";
 const subjects = ["peer", "prefix", "pool", "node"] as const;
 
 /** One line without its end. */

@@ -32,7 +32,9 @@ function credentialPath(name: string, directory: string | undefined): string {
     throw new FaultError(callerFault("secret.bad-name", `"${name}" is no name of a systemd credential: use letters, digits, ".", "_" and "-".`));
   }
   if (directory === undefined) {
-    throw new FaultError(callerFault("secret.missing", `the credential "${name}" needs systemd: add LoadCredential=${name}:PATH to podwayd.service, or name a file.`));
+    throw new FaultError(
+      callerFault("secret.missing", `the credential "${name}" needs systemd: add LoadCredential=${name}:PATH to podwayd.service, or name a file.`),
+    );
   }
   return `${directory}/${name}`;
 }
@@ -44,7 +46,8 @@ async function readBounded(path: string): Promise<{ readonly bytes: Uint8Array; 
     const buffer = new Uint8Array(secretLimits.octets + 1);
     let size = 0;
     for (let got = -1; got !== 0 && size < buffer.length; size += got) got = (await file.read(buffer, size)).bytesRead;
-    if (size > secretLimits.octets) throw new FaultError(callerFault("secret.too-long", `the secret in ${path} is longer than ${secretLimits.octets} octets: name another file.`));
+    if (size > secretLimits.octets)
+      throw new FaultError(callerFault("secret.too-long", `the secret in ${path} is longer than ${secretLimits.octets} octets: name another file.`));
     return { bytes: buffer.subarray(0, size), mode };
   } catch (error) {
     throw error instanceof FaultError ? error : new FaultError(readFault(path, error as NodeJS.ErrnoException), error);

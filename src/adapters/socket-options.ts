@@ -66,7 +66,8 @@ export function setMinTtl(fd: number, family: Family, ttl: number): void {
 
 export function setDevice(fd: number, device: string): void {
   const name = Buffer.from(`${device}\0`);
-  if (name.length > ifNameMax + 1) throw new FaultError(callerFault("net.no-device", `"${device}" is no device name: it has more than ${ifNameMax} characters.`));
+  if (name.length > ifNameMax + 1)
+    throw new FaultError(callerFault("net.no-device", `"${device}" is no device name: it has more than ${ifNameMax} characters.`));
   set(fd, level.socket, option.bindToDevice, name);
 }
 

@@ -88,7 +88,8 @@ function setUpFault(purpose: string, { call, code }: SystemFault): Fault {
   if (code === "EPERM") return worldFault("net.denied", `${cannot}not permitted (${call}); it needs CAP_NET_RAW or CAP_NET_ADMIN.`);
   if (code === "ENODEV") return worldFault("net.no-device", `${cannot}there is no such device.`);
   if (code === "EAFNOSUPPORT") return worldFault("net.no-family", `${cannot}this kernel has no such address family.`);
-  if (code === "ENOMEM" || code === "ENOBUFS") return worldFault("net.no-memory", `${cannot}the kernel has no room (${call}); for many MD5 keys raise net.core.optmem_max.`);
+  if (code === "ENOMEM" || code === "ENOBUFS")
+    return worldFault("net.no-memory", `${cannot}the kernel has no room (${call}); for many MD5 keys raise net.core.optmem_max.`);
   if (code === "EMFILE" || code === "ENFILE") return worldFault("net.no-descriptor", `${cannot}no file descriptor is left; raise LimitNOFILE.`);
   return worldFault("net.failed", `${cannot}${call} failed with ${code}.`);
 }

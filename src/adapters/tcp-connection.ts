@@ -44,7 +44,8 @@ export class TcpConnection implements Connection {
   /** Call once connected: reads the addresses from the kernel. False if the connection is gone already. */
   identify(): boolean {
     const { localAddress, remoteAddress, remotePort } = this.socket;
-    const local = withoutZone(localAddress), remote = withoutZone(remoteAddress);
+    const local = withoutZone(localAddress),
+      remote = withoutZone(remoteAddress);
     if (!local || !remote || remotePort === undefined) return false;
     [this.local, this.remote, this.remotePort] = [local, remote, remotePort];
     return true;

@@ -42,7 +42,9 @@ export function noteStyle(fd: number, isTerminal: boolean, env: Readonly<Record<
 
 export function openTelemetry(options: TelemetryOptions): SystemTelemetry {
   const format = (said: Note): string => formatNote(said, new Date(), options.style);
-  const writer = new LineWriter(options.fd, (count) => format(note("warn", "telemetry.dropped", `${count} lines were dropped because nobody read them fast enough.`)));
+  const writer = new LineWriter(options.fd, (count) =>
+    format(note("warn", "telemetry.dropped", `${count} lines were dropped because nobody read them fast enough.`)),
+  );
   const repeats = new Repeats((said) => writer.put(format(said)));
   const gauges = new Map<string, Gauge>();
   for (const gauge of processGauges()) gauges.set(gauge.name, gauge);

@@ -94,7 +94,10 @@ const textOf = (error: unknown): string => (error instanceof Error ? error.messa
  */
 export function processSignals(reload: () => void): AbortSignal {
   const stop = new AbortController();
-  for (const [name, number] of [["SIGTERM", 15], ["SIGINT", 2]] as const) {
+  for (const [name, number] of [
+    ["SIGTERM", 15],
+    ["SIGINT", 2],
+  ] as const) {
     process.on(name, () => {
       if (stop.signal.aborted) process.exit(128 + number);
       stop.abort(name);

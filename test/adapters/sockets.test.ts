@@ -116,7 +116,9 @@ describe("a connection", () => {
     kept(listener);
     const block = Buffer.alloc(256 * 1024, 7);
     const total = 200_000_000;
-    let sent = 0, last = performance.now(), worst = 0;
+    let sent = 0,
+      last = performance.now(),
+      worst = 0;
     let largest = 0;
     const count = far.bytes.bind(far);
     far.bytes = (buffer, from, to) => {
@@ -153,7 +155,11 @@ describe("a connection", () => {
   });
 
   test("works over IPv6", async () => {
-    const { listener, near, far } = await pair({ address: ip("::1"), connect: { ttl: 255, md5: key }, listen: { ttl: 255, minTtl: 255, md5: [{ peer: ip("::1"), key }] } });
+    const { listener, near, far } = await pair({
+      address: ip("::1"),
+      connect: { ttl: 255, md5: key },
+      listen: { ttl: 255, minTtl: 255, md5: [{ peer: ip("::1"), key }] },
+    });
     kept(listener);
     near.connection.write(Buffer.from("six"));
     await until("the octets", () => far.octets === 3);
@@ -197,7 +203,9 @@ describe("a listener", () => {
 
   test("names who has the port", async () => {
     const port = await freePort();
-    const other = spawn(process.execPath, ["-e", `require("net").createServer().listen(${port}, "127.0.0.1", () => console.log("up"))`], { stdio: ["ignore", "pipe", "inherit"] });
+    const other = spawn(process.execPath, ["-e", `require("net").createServer().listen(${port}, "127.0.0.1", () => console.log("up"))`], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
     try {
       await new Promise((resolve) => other.stdout.once("data", resolve));
       const fault = await faultOf(systemNet.listen(undefined, port, { md5: [] }, () => {}));
@@ -220,7 +228,11 @@ describe("a connection that cannot be made", () => {
   test("is refused, in a sentence", async () => {
     const port = await freePort();
     const fault = await faultOf(systemNet.connect(loopback, port, {}, AbortSignal.timeout(5000)));
-    expect(fault).toEqual({ whose: "world", code: "net.refused", text: `127.0.0.1 port ${port} refused the connection: nothing listens there, or a firewall rejects it.` });
+    expect(fault).toEqual({
+      whose: "world",
+      code: "net.refused",
+      text: `127.0.0.1 port ${port} refused the connection: nothing listens there, or a firewall rejects it.`,
+    });
   });
 
   test("has no source, no such device, or too long a key", async () => {
@@ -247,7 +259,19 @@ describe("TCP-MD5", () => {
   test("lets in who has the key, by address and by prefix, and by a key set later", async () => {
     const port = await freePort();
     const accepted: Connection[] = [];
-    const listener = kept(await systemNet.listen(loopback, port, { md5: [{ peer: loopback, key }, { peer: prefix, key }] }, (connection) => accepted.push(connection)));
+    const listener = kept(
+      await systemNet.listen(
+        loopback,
+        port,
+        {
+          md5: [
+            { peer: loopback, key },
+            { peer: prefix, key },
+          ],
+        },
+        (connection) => accepted.push(connection),
+      ),
+    );
     const signal = AbortSignal.timeout(5000);
     const sources = ["127.0.0.1", "127.9.1.2"];
     for (const source of sources) (await systemNet.connect(loopback, port, { md5: key, source: ip(source) }, signal)).destroy();
@@ -268,7 +292,19 @@ describe("TCP-MD5", () => {
   ])("drops %s", async (_name, counter, options) => {
     const port = await freePort();
     let accepted = 0;
-    kept(await systemNet.listen(loopback, port, { md5: [{ peer: loopback, key }, { peer: prefix, key }] }, () => accepted++));
+    kept(
+      await systemNet.listen(
+        loopback,
+        port,
+        {
+          md5: [
+            { peer: loopback, key },
+            { peer: prefix, key },
+          ],
+        },
+        () => accepted++,
+      ),
+    );
     const before = tcpExt(counter);
     const stop = new AbortController();
     const asked = faultOf(systemNet.connect(loopback, port, options, stop.signal));

@@ -88,7 +88,11 @@ describe("systemd", () => {
     await until("the last", () => listener.heard.length === 5);
     listener.stop();
     expect(listener.heard).toEqual([
-      "READY=1\nSTATUS=two peers up", "WATCHDOG=1", expect.stringMatching(/^RELOADING=1\nMONOTONIC_USEC=\d+$/), "STATUS=fine", "STOPPING=1\nSTATUS=bye",
+      "READY=1\nSTATUS=two peers up",
+      "WATCHDOG=1",
+      expect.stringMatching(/^RELOADING=1\nMONOTONIC_USEC=\d+$/),
+      "STATUS=fine",
+      "STOPPING=1\nSTATUS=bye",
     ]);
   });
 
@@ -110,7 +114,11 @@ describe("a secret", () => {
     return join(folder, name);
   };
   const text = async (promise: Promise<Uint8Array>): Promise<string> => Buffer.from(await promise).toString();
-  const code = (promise: Promise<unknown>): Promise<string> => promise.then(() => "none", (error: unknown) => (error instanceof FaultError ? error.fault.code : "other"));
+  const code = (promise: Promise<unknown>): Promise<string> =>
+    promise.then(
+      () => "none",
+      (error: unknown) => (error instanceof FaultError ? error.fault.code : "other"),
+    );
   beforeEach(() => void told.splice(0));
 
   test("comes from its file without the last line end, and only that", async () => {

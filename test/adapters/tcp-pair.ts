@@ -38,7 +38,11 @@ export interface End extends ConnectionHandlers {
 /** Handlers that remember; `keep` false only counts. */
 export function remember(connection: Connection, keep = true): End {
   const end: End = {
-    connection, chunks: [], closings: [], rooms: 0, octets: 0,
+    connection,
+    chunks: [],
+    closings: [],
+    rooms: 0,
+    octets: 0,
     bytes: (buffer, from, to) => {
       end.octets += to - from;
       if (keep) end.chunks.push(Buffer.from(buffer.subarray(from, to)));
@@ -76,6 +80,9 @@ export async function pair({ address = loopback, listen = { md5: [] }, connect =
 
 /** A counter of /proc/net/netstat, for example TcpExt TCPMD5Failure. */
 export function tcpExt(name: string): number {
-  const [names, values] = readFileSync("/proc/net/netstat", "utf8").split("\n").filter((line) => line.startsWith("TcpExt:")).map((line) => line.split(" "));
+  const [names, values] = readFileSync("/proc/net/netstat", "utf8")
+    .split("\n")
+    .filter((line) => line.startsWith("TcpExt:"))
+    .map((line) => line.split(" "));
   return Number(values![names!.indexOf(name)]);
 }

@@ -19,7 +19,11 @@ afterEach(() => {
   closeSync(fd);
   rmSync(folder, { recursive: true });
 });
-const lines = (): Record<string, unknown>[] => readFileSync(path, "utf8").split("\n").filter(Boolean).map((line) => JSON.parse(line) as Record<string, unknown>);
+const lines = (): Record<string, unknown>[] =>
+  readFileSync(path, "utf8")
+    .split("\n")
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
 const established = note("info", "bgp.established", "the session with rr1 is up", { peer: "rr1", fields: { holdSeconds: 90, event: "not mine" } });
 
 describe("a note", () => {
@@ -27,7 +31,12 @@ describe("a note", () => {
 
   test("is a JSON line with its time; a field does not replace what it says", () => {
     expect(JSON.parse(formatNote(established, time, "json"))).toEqual({
-      time: "2026-01-02T03:04:05.678Z", level: "info", event: "bgp.established", text: "the session with rr1 is up", peer: "rr1", holdSeconds: 90,
+      time: "2026-01-02T03:04:05.678Z",
+      level: "info",
+      event: "bgp.established",
+      text: "the session with rr1 is up",
+      peer: "rr1",
+      holdSeconds: 90,
     });
   });
 
@@ -70,7 +79,13 @@ describe("telemetry", () => {
     telemetry.note(established);
     telemetry.note(established);
     await telemetry.close();
-    expect(lines().map(({ peer, repeated }) => [peer, repeated])).toEqual([["rr1", undefined], ["rr2", undefined], ["rr1", 41], ["rr1", undefined], ["rr1", 1]]);
+    expect(lines().map(({ peer, repeated }) => [peer, repeated])).toEqual([
+      ["rr1", undefined],
+      ["rr2", undefined],
+      ["rr1", 41],
+      ["rr1", undefined],
+      ["rr1", 1],
+    ]);
   });
 
   test("remembers no more notes than its limit", async () => {
@@ -83,13 +98,18 @@ describe("telemetry", () => {
 
   test("tells gauges in the text format of Prometheus, and leaves out one that fails", () => {
     const telemetry = openTelemetry({ level: "info", fd, style: "json" });
-    telemetry.gauge("podway_routes", "Best routes\nby family.", () => [{ labels: { family: 'a"\\\n' }, value: 3 }, { labels: {}, value: 4 }]);
+    telemetry.gauge("podway_routes", "Best routes\nby family.", () => [
+      { labels: { family: 'a"\\\n' }, value: 3 },
+      { labels: {}, value: 4 },
+    ]);
     telemetry.gauge("podway_updates_total", "UPDATEs.", () => 7);
     telemetry.gauge("podway_broken", "Breaks.", () => {
       throw new Error("no");
     });
     const text = telemetry.metrics();
-    expect(text).toContain('# HELP podway_routes Best routes\\nby family.\n# TYPE podway_routes gauge\npodway_routes{family="a\\"\\\\\\n"} 3\npodway_routes 4\n');
+    expect(text).toContain(
+      '# HELP podway_routes Best routes\\nby family.\n# TYPE podway_routes gauge\npodway_routes{family="a\\"\\\\\\n"} 3\npodway_routes 4\n',
+    );
     expect(text).toContain("# TYPE podway_updates_total counter\npodway_updates_total 7\n");
     expect(text).toMatch(/^process_resident_memory_bytes \d+$/m);
     expect(text).not.toContain("podway_broken");

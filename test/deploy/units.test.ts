@@ -28,7 +28,13 @@ function installed(text = unit): string {
 describe.skipIf(!hasAnalyze)("podwayd.service", () => {
   const verify = (path: string): { readonly status: number | null; readonly said: string } => {
     const done = spawnSync("systemd-analyze", ["verify", "--man=no", path], { encoding: "utf8" });
-    return { status: done.status, said: done.stderr.split("\n").filter((line) => line.includes("podway")).join("\n") };
+    return {
+      status: done.status,
+      said: done.stderr
+        .split("\n")
+        .filter((line) => line.includes("podway"))
+        .join("\n"),
+    };
   };
 
   test("is accepted by systemd without a word", () => {
@@ -41,7 +47,13 @@ describe.skipIf(!hasAnalyze)("podwayd.service", () => {
 
   test("leaves little open", () => {
     const done = spawnSync("systemd-analyze", ["security", "--offline=true", `--threshold=${mostExposed}`, installed()], { encoding: "utf8" });
-    expect([done.status, done.stdout.split("\n").filter((line) => line.includes("Overall")).join()]).toEqual([0, expect.stringContaining("Overall exposure level")]);
+    expect([
+      done.status,
+      done.stdout
+        .split("\n")
+        .filter((line) => line.includes("Overall"))
+        .join(),
+    ]).toEqual([0, expect.stringContaining("Overall exposure level")]);
   });
 });
 

@@ -16,11 +16,22 @@ export interface Verdict {
 export function judge(tree: readonly SourceFile[]): Verdict {
   const sources = tree.filter(({ path }) => /^src\/.*\.ts$/.test(path));
   const imports = sources.flatMap(importsOf);
-  const lines = sources.filter(({ path }) => !isHot(path)).map(countLines).sort((a, b) => a - b);
+  const lines = sources
+    .filter(({ path }) => !isHot(path))
+    .map(countLines)
+    .sort((a, b) => a - b);
   const seen = { files: sources.length, imports: imports.length, medianLines: lines[lines.length >> 1] ?? 0 };
   const breaches = [
-    ...sawNothing(seen), ...sources.flatMap(inRoom), ...imports.flatMap(importBreaches), ...sources.flatMap(wordBreaches), ...sources.flatMap(sizeBreaches),
-    ...sources.flatMap(barrelBreaches), ...medianBreach(seen), ...tree.flatMap(nameBreaches), ...tree.flatMap(addressBreaches), ...missingReadmes(tree),
+    ...sawNothing(seen),
+    ...sources.flatMap(inRoom),
+    ...imports.flatMap(importBreaches),
+    ...sources.flatMap(wordBreaches),
+    ...sources.flatMap(sizeBreaches),
+    ...sources.flatMap(barrelBreaches),
+    ...medianBreach(seen),
+    ...tree.flatMap(nameBreaches),
+    ...tree.flatMap(addressBreaches),
+    ...missingReadmes(tree),
     ...strangersAtTheTop(tree),
   ];
   return { breaches, seen };
@@ -61,7 +72,9 @@ function roomBreaches(from: string, to: string, room: Room): string[] {
   if (!match) return [`${from}: ${to} is no "#room/file.ts"`];
   const [, name, file] = match;
   if (name === roomName(from)) return [`${from}: ${to} is in its own room; import it relatively`];
-  return room.may.includes(name!) || room.may.includes(`${name}/${file}`) ? [] : [`${from}: may not import ${to} (${roomName(from)} stands on floor ${room.floor})`];
+  return room.may.includes(name!) || room.may.includes(`${name}/${file}`)
+    ? []
+    : [`${from}: may not import ${to} (${roomName(from)} stands on floor ${room.floor})`];
 }
 
 /** Relative imports stay within their room; the entries reach rooms by `#`. */

@@ -24,9 +24,14 @@ export const rooms: Readonly<Record<string, Room>> = {
   config: { floor: 2, may: ["base"], node: "none", npm: ["zod", "yaml", "ipaddr.js"] },
   adapters: { floor: 3, may: ["base", "wire", "ports"], node: "any", npm: ["etcd3", "koffi", "node-netlink", "pino", "prom-client"] },
   daemon: { floor: 4, may: ["base", "wire", "ports", "bgp", "bfd", "ipam", "overlay", "config", "adapters"], node: "any", npm: ["rxjs"] },
-  api: { floor: 5, may: ["base", "config", "daemon/control.ts"], node: ["http", "net", "fs", "fs/promises", "path", "stream"], npm: ["hono", "@hono/node-server"] },
+  api: {
+    floor: 5,
+    may: ["base", "config", "daemon/control.ts"],
+    node: ["http", "net", "fs", "fs/promises", "path", "stream"],
+    npm: ["hono", "@hono/node-server"],
+  },
   cli: { floor: 5, may: ["base", "config", "daemon/control.ts"], node: "any", npm: ["commander", "picocolors"] },
-  lab: { floor: 5, may: ["base", "config", "daemon/control.ts"], node: "any", npm: [] },
+  lab: { floor: 5, may: ["base", "config", "daemon/control.ts"], node: "any", npm: ["commander"] },
   entry: { floor: 6, may: ["base", "config", "daemon", "api", "cli", "lab"], node: "any", npm: [] },
 };
 
@@ -67,8 +72,20 @@ export const hotFiles = [
 
 /** The top level, complete. */
 export const topLevel = [
-  ".ci", ".gitignore", ".npmrc", "CHANGELOG.md", "LICENSE", "README.md", "deploy", "docker-compose.yml", "package-lock.json", "package.json", "src", "test",
-  "topology", "tsconfig.json",
+  ".ci",
+  ".gitignore",
+  ".npmrc",
+  "CHANGELOG.md",
+  "LICENSE",
+  "README.md",
+  "deploy",
+  "docker-compose.yml",
+  "package-lock.json",
+  "package.json",
+  "src",
+  "test",
+  "topology",
+  "tsconfig.json",
 ] as const;
 
 /** What may lie about in a working tree without being part of it. */

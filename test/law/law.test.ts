@@ -15,7 +15,9 @@ test("the law saw the whole tree", () => {
   process.stdout.write(`law: ${files} source files, ${imports} imports, median ${medianLines} lines\n`);
   expect(files).toBeGreaterThanOrEqual(40);
   expect(imports).toBeGreaterThanOrEqual(100);
-  const crude = tree.filter(({ path }) => /^src\/.*\.ts$/.test(path)).flatMap(({ text }) => text.match(/^(?:import|export) .*from "|^\} from "|^import "/gm) ?? []);
+  const crude = tree
+    .filter(({ path }) => /^src\/.*\.ts$/.test(path))
+    .flatMap(({ text }) => text.match(/^(?:import|export) .*from "|^\} from "|^import "/gm) ?? []);
   const told = tree.filter(({ path }) => /^src\/.*\.ts$/.test(path)).flatMap(importsOf);
   expect(told.length).toBeGreaterThanOrEqual(crude.length);
 });
