@@ -1,5 +1,6 @@
 /** Routes for a person. */
 import type { RouteView } from "#daemon/control.ts";
+import { wrap } from "./display-text.ts";
 import { type Cell, type Column, table } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -33,7 +34,7 @@ export function routeTable({ total, routes }: RoutesAnswer, terminal: Terminal):
       terminal,
     ),
     "",
-    [foot, ...legend].join("; "),
+    ...wrap([foot, ...legend].join("; "), terminal.width),
   ];
 }
 
