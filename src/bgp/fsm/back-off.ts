@@ -18,6 +18,7 @@ export const stableMillis = 5000;
 export class BackOff {
   #dials = 0;
   #falls = 0;
+  #exhausted = false;
   #connectRetryMillis: number;
 
   constructor(connectRetrySeconds: number) {
@@ -41,6 +42,10 @@ export class BackOff {
 
   /** Stay in Idle after a fall, without jitter: doubles from fall to fall. */
   nextIdleHold(): Millis {
+    if (this.#exhausted) {
+      this.#exhausted = false;
+      return millis(idleHoldCeilingMillis);
+    }
     return millis(Math.min(firstIdleHoldMillis * 2 ** Math.min(this.#falls++, 16), idleHoldCeilingMillis));
   }
 
@@ -53,13 +58,14 @@ export class BackOff {
     if (now - since >= stableMillis) this.#falls = 0;
   }
 
-  /** The next falls wait as long as it goes: coming back at once would end the same way (a prefix limit, a fault of ours). */
+  /** The next fall waits as long as it goes: coming back at once would end the same way (a prefix limit, a fault of ours). */
   exhaust(): void {
-    this.#falls = 16;
+    this.#exhausted = true;
   }
 
   reset(): void {
     this.#dials = 0;
     this.#falls = 0;
+    this.#exhausted = false;
   }
 }
