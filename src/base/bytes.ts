@@ -40,7 +40,8 @@ export class Reader {
     return (this.bytes[i]! << 16) | (this.bytes[i + 1]! << 8) | this.bytes[i + 2]!;
   }
   u32(): number {
-    return this.u16() * 0x1_0000 + this.u16();
+    const i = this.#take(4);
+    return ((this.bytes[i]! << 24) | (this.bytes[i + 1]! << 16) | (this.bytes[i + 2]! << 8) | this.bytes[i + 3]!) >>> 0;
   }
   /** A view of the next `size` octets; shares memory with the input. */
   view(size: number): Uint8Array {

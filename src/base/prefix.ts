@@ -15,7 +15,7 @@ export interface PrefixParts {
 
 /** Canonical prefix of `text`; undefined if it is none, or if bits beyond the length are set and `mask` is false. */
 export function parsePrefix(text: string, mask = false): Prefix | undefined {
-  const match = /^([^/]+)\/(\d{1,3})$/.exec(text);
+  const match = /^([^/]+)\/(0|[1-9]\d{0,2})$/.exec(text);
   const bytes = match && parseIpBytes(match[1]!);
   const length = Number(match?.[2]);
   if (!bytes || length > bytes.length * 8) return undefined;

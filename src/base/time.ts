@@ -37,7 +37,7 @@ export class Deadlines<Name extends string> {
     return least;
   }
 
-  /** Takes out one slot that is due, the earliest first (ties in the order they were armed). */
+  /** Takes out one slot that is due, the earliest first. Ties: the slot armed first, and arming again keeps its place. */
   due(now: Instant): Name | undefined {
     let found: Name | undefined, least = Infinity;
     for (const [name, at] of this.#slots) if (at <= now && at < least) [found, least] = [name, at];

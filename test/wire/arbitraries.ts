@@ -5,7 +5,7 @@ import type { AsPath, SegmentType } from "#wire/bgp/as-path.ts";
 import type { Capabilities } from "#wire/bgp/capability.ts";
 import type { Nlri } from "#wire/bgp/nlri.ts";
 import type { Open } from "#wire/bgp/open.ts";
-import type { PathAttributes } from "#wire/bgp/path-attributes.ts";
+import type { PathAttributes } from "#wire/bgp/attribute.ts";
 
 export const u8 = fc.integer({ min: 0, max: 0xff });
 export const u16 = fc.integer({ min: 0, max: 0xffff });

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { Writer } from "#base/bytes.ts";
-import { decodeAttributes, encodeAttributes } from "#wire/bgp/attribute.ts";
-import type { AttributeContext, PathAttributes } from "#wire/bgp/path-attributes.ts";
+import { decodeAttributes, encodeAttributes, type PathAttributes } from "#wire/bgp/attribute.ts";
+import type { AttributeContext } from "#wire/bgp/path-attributes.ts";
 import { pathAttributes } from "./arbitraries.ts";
 import { hex, octets } from "./hex.ts";
 

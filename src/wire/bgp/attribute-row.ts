@@ -9,16 +9,16 @@ import type { Reader, Writer } from "#base/bytes.ts";
 import { type AsPath, decodeAsPath, encodeAsPath, pathContains } from "./as-path.ts";
 import { dropDuplicates } from "./community.ts";
 import { afi, asTrans, attributeFlag, attributeType, origin, safi, updateSubcode } from "./constants.ts";
-import type { Aggregator, AttributeContext, MpReach, MpUnreach, PathAttributes } from "./path-attributes.ts";
+import type { Aggregator, AttributeContext, KnownAttributes, MpReach, MpUnreach } from "./path-attributes.ts";
 
-/** What one UPDATE's attributes are before the two-octet ones are merged and the MP ones are set aside. */
-export interface AttributeDraft extends PathAttributes {
+/** What the rows read and write: the attributes before the two-octet ones are merged and the MP ones are set aside. */
+export interface AttributeDraft extends KnownAttributes {
   readonly as4Path?: AsPath;
   readonly as4Aggregator?: Aggregator;
   readonly reach?: MpReach;
   readonly unreach?: MpUnreach;
 }
-export type DraftKey = Exclude<keyof AttributeDraft, "unknown" | "partial">;
+export type DraftKey = keyof AttributeDraft;
 
 type Decodable = "discard" | "withdraw" | "reset";
 

@@ -10,18 +10,22 @@ import { isConfederation, mergeAs4Path, needsFourOctets } from "./as-path.ts";
 import { type AttributeDraft, type AttributeRow, attributeRow, attributeRows, type DraftKey, mayComeFrom } from "./attribute-row.ts";
 import { asTrans, attributeFlag, attributeType, errorCode, maxMessageLength, updateSubcode } from "./constants.ts";
 import { type PeerFault, peerFault } from "./notification.ts";
-import {
-  type AttributeContext,
-  type AttributeFault,
-  type Cost,
-  type MpReach,
-  type MpUnreach,
-  type PathAttributes,
-  strongest,
-  type UnknownAttribute,
-} from "./path-attributes.ts";
+import { type AttributeContext, type AttributeFault, type Cost, type KnownAttributes, type MpReach, type MpUnreach, strongest } from "./path-attributes.ts";
 
-export type { PathAttributes } from "./path-attributes.ts";
+/** All of one UPDATE's path attributes but those that carry prefixes. */
+export interface PathAttributes extends KnownAttributes {
+  /** Optional transitive attributes nobody here knows, passed on with Partial set (RFC 4271 §5). Ascending by type. */
+  readonly unknown?: readonly UnknownAttribute[];
+  /** Types of recognised attributes that came with Partial set: once set it is never cleared (RFC 4271 §5). Ascending. */
+  readonly partial?: readonly number[];
+}
+
+export interface UnknownAttribute {
+  /** Optional, Transitive and Partial bits as received; no Extended Length. */
+  readonly flags: number;
+  readonly type: number;
+  readonly value: Uint8Array;
+}
 
 export interface DecodedAttributes {
   readonly attributes: PathAttributes;
@@ -34,7 +38,8 @@ export interface DecodedAttributes {
   readonly notification?: PeerFault;
 }
 
-type Draft = { -readonly [K in keyof AttributeDraft]: AttributeDraft[K] };
+type Everything = AttributeDraft & PathAttributes;
+type Draft = { -readonly [K in keyof Everything]: Everything[K] };
 
 /** Octets of a message that NOTIFICATION data may take (RFC 4271 §4.5: the whole is at most 4096). */
 const maxDataLength = maxMessageLength - 21;
@@ -162,7 +167,7 @@ function mergeFourOctet(attributes: Draft, as4Path: Draft["as4Path"], as4Aggrega
  * is a next hop of 16 or 32 octets. To a two-octet peer AS4_PATH and AS4_AGGREGATOR are added where needed (RFC 6793 §4.2.2).
  */
 export function encodeAttributes(attributes: PathAttributes, into: Writer, options: { readonly fourOctetAs: boolean }): void {
-  const draft: AttributeDraft = options.fourOctetAs ? attributes : withFourOctet(attributes);
+  const draft: Everything = options.fourOctetAs ? attributes : withFourOctet(attributes);
   const unknown = draft.unknown ?? [];
   let next = 0;
   for (const { key, type, flags, encode } of attributeRows) {
@@ -206,7 +211,7 @@ export function endAttribute(at: number, into: Writer): void {
 }
 
 /** AS4_PATH has no confederation segments (RFC 6793 §3) and is left out when two octets say it all. */
-function withFourOctet(attributes: PathAttributes): AttributeDraft {
+function withFourOctet(attributes: PathAttributes): Everything {
   const { asPath, aggregator } = attributes;
   return {
     ...attributes,

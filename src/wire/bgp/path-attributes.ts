@@ -1,8 +1,8 @@
-/** The path attributes of one UPDATE as values, and what a bad one costs. Everything here is a copy: no view of a message. */
+/** The path attributes of one UPDATE as values, and what a bad one costs. Octets in here are copies, never views of a message. */
 import type { AsPath } from "./as-path.ts";
 
 /** All AS numbers are of four octets, whatever the session speaks (RFC 6793 §4). Absent means not present in the UPDATE. */
-export interface PathAttributes {
+export interface KnownAttributes {
   /** 0 IGP, 1 EGP, 2 INCOMPLETE. */
   readonly origin?: number;
   readonly asPath?: AsPath;
@@ -22,23 +22,12 @@ export interface PathAttributes {
   readonly largeCommunities?: Uint32Array;
   /** ONLY_TO_CUSTOMER, an AS number (RFC 9234 §5). */
   readonly otc?: number;
-  /** Optional transitive attributes nobody here knows, passed on with Partial set (RFC 4271 §5). Ascending by type. */
-  readonly unknown?: readonly UnknownAttribute[];
-  /** Types of recognised attributes that came with Partial set: once set it is never cleared (RFC 4271 §5). Ascending. */
-  readonly partial?: readonly number[];
 }
 
 export interface Aggregator {
   readonly asn: number;
   /** 4 octets. */
   readonly address: Uint8Array;
-}
-
-export interface UnknownAttribute {
-  /** Optional, Transitive and Partial bits as received; no Extended Length. */
-  readonly flags: number;
-  readonly type: number;
-  readonly value: Uint8Array;
 }
 
 /** MP_REACH_NLRI (RFC 4760 §3): the offsets point into the message that was decoded. */

@@ -4,12 +4,11 @@
  *   | length 2 | withdrawn routes | length 2 | path attributes | NLRI up to the end of the message |
  */
 import { Writer } from "#base/bytes.ts";
-import { beginAttribute, encodeAttributes, endAttribute } from "./attribute.ts";
+import { beginAttribute, encodeAttributes, endAttribute, type PathAttributes } from "./attribute.ts";
 import { afi as afiOf, attributeFlag, attributeType, errorCode, messageType, safi as safiOf, updateSubcode } from "./constants.ts";
 import { beginMessage, endMessage } from "./message.ts";
 import { encodePrefixes, type Nlri } from "./nlri.ts";
 import { type PeerFault, peerFault } from "./notification.ts";
-import type { PathAttributes } from "./path-attributes.ts";
 
 /** Offsets into the message; filled in by `splitUpdate`, so that one object serves every message. */
 export interface UpdateRanges {
