@@ -16,12 +16,11 @@ const statusRows: readonly (readonly [beginning: string, status: ErrorStatus])[]
   ["api.too-many-", 503],
   ["api.no-answer", 503],
   ["api.broken", 500],
-  ["config.conflict", 409],
+  ["config.changed-meanwhile", 409],
   ["config.no-store", 409],
+  ["config.store-away", 503],
   ["config.", 422],
-  ["store.conflict", 409],
   ["store.", 503],
-  ["ipam.exhausted", 503],
 ];
 
 /** The HTTP status of a fault (see the table above). */

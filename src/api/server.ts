@@ -56,13 +56,11 @@ export function createServer(control: Control, telemetry: ApiTelemetry, options:
       const server = makeHttpServer(app, report);
       const remove = await listenAt(server, { socket: options.socket, group: options.group });
       telemetry.note(note("info", "api.listening", `the control socket is ${options.socket}`));
-      const failure = new Promise<never>((_, reject) =>
-        server.on("error", (error) => reject(new FaultError(worldFault("api.socket-failed", sentence(error)), error))),
-      );
+      server.on("error", (error) => telemetry.note(note("warn", "api.not-accepted", `a connection could not be accepted: ${sentence(error)}`)));
       const stopped = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
       try {
         ready();
-        if (!signal.aborted) await Promise.race([stopped, failure]);
+        if (!signal.aborted) await stopped;
       } finally {
         await remove();
         events.close();

@@ -5,8 +5,10 @@ import { callerFault, FaultError } from "#base/fault.ts";
 import { controlPaths, type DocumentView, type PlanView } from "#daemon/control.ts";
 import { checkFile } from "./check.ts";
 import { type DocumentFile, readDocumentFile } from "./document-file.ts";
+import { printable } from "./display-text.ts";
 import { isRefused, planScreen } from "./plan-screen.ts";
 import { prettyJson, Session } from "./session.ts";
+import type { Terminal } from "./terminal.ts";
 
 const fileArgument = ["<file>", 'the topology file; "-" is standard input'] as const;
 
@@ -33,9 +35,7 @@ export function addDocumentVerbs(program: Command): void {
   program
     .command("document")
     .description("the document in force")
-    .action(async (_options: unknown, command: Command) =>
-      new Session(command).show({ path: controlPaths.document, render: ({ text }: DocumentView) => [text.replace(/\n$/, "")] }),
-    );
+    .action(async (_options: unknown, command: Command) => new Session(command).show({ path: controlPaths.document, render: documentLines }));
 
   program
     .command("check")
@@ -45,6 +45,12 @@ export function addDocumentVerbs(program: Command): void {
     .action(async (file: string, options: { readonly node?: string }, command: Command) =>
       checkFile(new Session(command), await readDocumentFile(file), options.node),
     );
+}
+
+/** As it stands when it goes into a file or a program; made harmless for a terminal. */
+function documentLines({ text }: DocumentView, { interactive }: Terminal): string[] {
+  const lines = text.replace(/\n$/, "").split("\n");
+  return interactive ? lines.map(printable) : lines;
 }
 
 /** What describes the file itself; printed, nothing asked. */

@@ -49,5 +49,9 @@ export class Session {
   }
 }
 
-/** The API's body, two spaces an indent. */
-export const prettyJson = (value: unknown): string => JSON.stringify(value, null, 2);
+/** The API's body, two spaces an indent. What could steer a terminal is escaped as JSON allows; the value is the same. */
+export const prettyJson = (value: unknown): string =>
+  JSON.stringify(value, null, 2).replace(
+    /[\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );

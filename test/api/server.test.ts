@@ -1,8 +1,9 @@
-import { describe, expect, test } from "vitest";
+import { connect } from "node:net";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { limits } from "#api/limits.ts";
-import { FaultError, worldFault } from "#base/fault.ts";
+import { callerFault, failed, FaultError, worldFault } from "#base/fault.ts";
 import { cluster, document, fixedControl, kernel, leases, peers, plan, routes, status } from "./fixed-control.ts";
-import { ask, jsonOf, running, sendRaw } from "./running.ts";
+import { ask, jsonOf, running, sendRaw, until } from "./running.ts";
 
 const proposal = (text: string): string => JSON.stringify({ text, file: "topology/q.yaml" });
 
@@ -114,6 +115,30 @@ describe("a fault is a status and one sentence", () => {
     expect(notes.filter((note) => note.level === "error")).toEqual([]);
   });
 
+  test.each([
+    [409, "config.changed-meanwhile"],
+    [409, "config.no-store"],
+    [422, "config.refused"],
+    [503, "config.store-away"],
+    [400, "never.heard-of"],
+  ])("status %i is that of %s", async (expected, code) => {
+    const { socket } = await running(fixedControl({ apply: async () => failed(callerFault(code, "No.")) }));
+    const reply = await ask(socket, "POST", "/v1/apply", proposal("podway: 1"));
+    expect([reply.status, jsonOf(reply)]).toEqual([expected, { error: { code, text: "No." } }]);
+  });
+
+  test("an apply that never ends is answered all the same", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    onTestFinished(() => void vi.useRealTimers());
+    const asked = Promise.withResolvers<void>();
+    const { socket } = await running(fixedControl({ apply: () => (asked.resolve(), new Promise(() => undefined)) }));
+    const reply = ask(socket, "POST", "/v1/apply", proposal("podway: 1"));
+    await asked.promise;
+    await vi.advanceTimersByTimeAsync(limits.answerMillis);
+    expect(jsonOf(await reply)).toMatchObject({ error: { code: "api.no-answer", text: expect.stringContaining("30 s") } });
+    vi.useRealTimers();
+  });
+
   test("a bug of ours is 500 without its details, a note with them, and the next request is answered", async () => {
     const { socket, notes } = await running(
       fixedControl({
@@ -165,6 +190,16 @@ describe("strangers", () => {
     expect(await sendRaw(socket, octets)).toMatch(new RegExp(`^HTTP/1\\.1 ${expected} `));
     expect((await ask(socket, "GET", "/v1/status")).status).toBe(200);
     expect(notes.filter((note) => note.level === "error")).toEqual([]);
+  });
+
+  test("connections beyond the limit are closed at once, and one that ends makes room", async () => {
+    const { socket } = await running(fixedControl());
+    const idle = Array.from({ length: limits.connections }, () => connect(socket));
+    onTestFinished(() => idle.forEach((connection) => connection.destroy()));
+    await Promise.all(idle.map((connection) => new Promise((resolve) => connection.once("connect", resolve))));
+    await expect(ask(socket, "GET", "/v1/status")).rejects.toMatchObject({ code: expect.stringMatching(/ECONNRESET|EPIPE/) });
+    idle[0]!.destroy();
+    await until(async () => (await ask(socket, "GET", "/v1/status").catch(() => undefined))?.status === 200, "there is room again");
   });
 
   test("a client that leaves in the middle of its body harms nobody", async () => {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { fixedControl, plan, status } from "../api/fixed-control.ts";
+import { fixedControl, peers, plan, status } from "../api/fixed-control.ts";
 import { ask, running } from "../api/running.ts";
 import { podway } from "./command-line.ts";
 
@@ -57,4 +57,12 @@ test("version is the package's, as text and as JSON", async () => {
   expect(out).toMatch(/^podway \d+\.\d+\.\d+\n$/);
   expect(JSON.parse((await podway(["--json", "version"])).out)).toEqual({ version: out.slice(7, -1) });
   expect((await podway(["--version"])).out).toBe(out.slice(7));
+});
+
+test("JSON cannot steer a terminal either, and is the same value", async () => {
+  const view = [{ ...peers[0]!, reason: "\u001b[2J\u009b2J\u202egnp" }];
+  const { socket } = await running(fixedControl({ peers: () => view }));
+  const { out } = await podway(["peers", "--json", "--api", socket]);
+  expect(out).toContain(String.raw`"\u001b[2J\u009b2J\u202egnp"`);
+  expect(JSON.parse(out)).toEqual(view);
 });
