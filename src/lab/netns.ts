@@ -9,7 +9,7 @@ import { eachBounded, inside, ipBatch, must, run } from "./command.ts";
 import type { LabPlan, MachinePlan } from "./plan.ts";
 import { attachPod } from "./pods.ts";
 import { runs } from "./process-identity.ts";
-import { awaitReady, configureFrr, labVariable, signalOne, startProcess, stopProcesses, stopStrays } from "./processes.ts";
+import { awaitReady, configureFrr, labVariable, prepareFrr, signalOne, startProcess, stopProcesses, stopStrays } from "./processes.ts";
 import { claimRecord, type LabRecord, type MachineRecord, newRecord, recordedMachine, saveRecord } from "./record.ts";
 
 /** Programs at a time; the machine that runs a lab has few cores. */
@@ -120,7 +120,10 @@ async function startAll(plan: LabPlan, record: LabRecord, options: LabOptions): 
   for (const wave of [stores, rest]) {
     if (wave.length === 0) continue;
     options.say(`starting ${wave.map((machine) => machine.name).join(", ")}`);
-    for (const machine of wave) for (const process of machine.processes) startProcess(record, recordedMachine(record, machine.name), process);
+    for (const machine of wave) {
+      if (machine.kind === "frr") await prepareFrr(recordedMachine(record, machine.name));
+      for (const process of machine.processes) startProcess(record, recordedMachine(record, machine.name), process);
+    }
     await Promise.all(
       wave.map(async ({ name, kind }) => {
         const machine = recordedMachine(record, name);

@@ -185,6 +185,9 @@ function familiesOf(machine: LabMachine, links: readonly LabLink[], pods: readon
   return new Set<Family>([...fixed, ...leased]);
 }
 
+/** In the order they are started: the others speak to zebra. */
+export const frrDaemons = ["zebra", "staticd", "bgpd"] as const;
+
 /** What a machine runs, by its kind. */
 function processes(machine: LabMachine, at: { readonly home: string; readonly places: Places }): ProcessPlan[] {
   const { home, places } = at;
@@ -207,9 +210,8 @@ function processes(machine: LabMachine, at: { readonly home: string; readonly pl
     case "bird":
       return [one("bird", ["bird", "-f", "-c", `${home}/bird.conf`, "-s", birdSocket(home), "-P", `${home}/bird.pid`])];
     case "frr":
-      // -S: no change of user, so that the machine's directory needs no other owner.
-      return ["zebra", "staticd", "bgpd"].map((daemon) =>
-        one(daemon, [`/usr/lib/frr/${daemon}`, "-S", "-z", `${home}/zserv.api`, "-i", `${home}/${daemon}.pid`, "--vty_socket", home, "-A", "127.0.0.1"]),
+      return frrDaemons.map((daemon) =>
+        one(daemon, [`/usr/lib/frr/${daemon}`, "-z", `${home}/zserv.api`, "-i", `${home}/${daemon}.pid`, "--vty_socket", home, "-A", "127.0.0.1"]),
       );
     case "host":
     case "bridge":

@@ -39,12 +39,15 @@ function bootId(): string {
   return readText("/proc/sys/kernel/random/boot_id")?.trim() ?? "";
 }
 
+const unreadable: ReadonlySet<string> = new Set(["ENOENT", "ESRCH", "EACCES", "EPERM"]);
+
+/** Undefined for a process that is gone, and for one that is none of ours to look into. */
 function readText(file: string): string | undefined {
   try {
     return readFileSync(file, "utf8");
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
-    if (code === "ENOENT" || code === "ESRCH") return undefined;
+    if (code !== undefined && unreadable.has(code)) return undefined;
     throw error;
   }
 }

@@ -4,7 +4,7 @@ import { closeSync, openSync, readFileSync } from "node:fs";
 import { FaultError, worldFault } from "#base/fault.ts";
 import { awaitFact, inside, must, run } from "./command.ts";
 import { getJson } from "./daemon-client.ts";
-import { apiSocket, birdSocket, type ProcessPlan } from "./plan.ts";
+import { apiSocket, birdSocket, frrDaemons, type ProcessPlan } from "./plan.ts";
 import { identify, type ProcessIdentity, runs, withEnvironment } from "./process-identity.ts";
 import { type LabRecord, type MachineRecord, type ProcessRecord, saveRecord } from "./record.ts";
 
@@ -26,8 +26,9 @@ export function startProcess(record: LabRecord, machine: MachineRecord, plan: Pr
   closeSync(log);
   child.on("error", () => undefined);
   child.unref();
-  const identity = child.pid === undefined ? undefined : identify(child.pid);
-  if (!identity) throw new FaultError(worldFault("lab.process", `${machine.name}: ${plan.name} could not be started; see ${plan.log}`));
+  if (child.pid === undefined) throw new FaultError(worldFault("lab.process", `${machine.name}: ${plan.name} could not be started`));
+  // One that has ended already has no start time left; whoever waits for it to be ready will quote its log.
+  const identity = identify(child.pid) ?? { pid: child.pid, start: -1, boot: "" };
   record.processes.push({ ...identity, machine: machine.name, name: plan.name, namespace: machine.namespace, argv: plan.argv, env: plan.env, log: plan.log });
   saveRecord(record);
 }
@@ -54,7 +55,7 @@ async function ready(machine: MachineRecord): Promise<boolean> {
     case "bird":
       return (await run(["birdc", "-s", birdSocket(machine.home), "show", "status"])).stdout.includes("up and running");
     case "frr":
-      return (await run(["vtysh", "--vty_socket", machine.home, "-c", "show version"])).code === 0;
+      return frrReady(machine);
     case "host":
     case "bridge":
     case "router":
@@ -67,6 +68,16 @@ const etcdHealth = `
   const answer = await fetch("http://127.0.0.1:2379/health").then((response) => response.json()).catch(() => ({}));
   process.exit(String(answer.health) === "true" ? 0 : 1);
 `;
+
+async function frrReady(machine: MachineRecord): Promise<boolean> {
+  const asked = frrDaemons.map((daemon) => run(["vtysh", "--vty_socket", machine.home, "-d", daemon, "-c", "show version"]));
+  return (await Promise.all(asked)).every((ran) => ran.code === 0);
+}
+
+/** FRR's daemons give root up, and make their sockets and files as Debian's user frr. */
+export async function prepareFrr(machine: MachineRecord): Promise<void> {
+  await must(`${machine.name}: its directory`, ["chown", "frr:frr", machine.home]);
+}
 
 /** FRR takes its configuration once its daemons stand. */
 export async function configureFrr(machine: MachineRecord): Promise<void> {

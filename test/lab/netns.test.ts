@@ -1,7 +1,7 @@
 /** Real namespaces, a real etcd, two real BIRDs; needs root, as every lab does. */
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -22,6 +22,8 @@ let directory: string;
 
 beforeAll(() => {
   directory = mkdtempSync(join(tmpdir(), "podway-lab-"));
+  // FRR's daemons walk through it as another user.
+  chmodSync(directory, 0o755);
   process.env["PODWAY_LAB_DIR"] = directory;
   ip("netns", "add", foreign);
   ip("-n", foreign, "link", "add", "foreign0", "type", "bridge");
@@ -61,6 +63,18 @@ test("a lab comes up, shows what it must, survives the restart of a router, and 
   for (const ping of pings) expect(ping.millis).toBeGreaterThan(0);
 
   await downLab(readRecord(name)!, quiet);
+  await cleanAway(record);
+});
+
+test.skipIf(!existsSync("/usr/lib/frr/bgpd"))("FRR takes the place of a BIRD, and is asked in its own words", { timeout: 60_000 }, async () => {
+  const plan = planPlain(name, (lab) => {
+    lab.nodes!["b2"] = { kind: "frr", config: "frr-b2.conf" };
+    lab.expect!.sessions = [{ node: "b1", peers: ["b2"] }, { node: "b2", peers: ["10.91.0.11"] }];
+  });
+  const record = await upLab(plan, quiet);
+  expect(record.processes.filter((one) => one.machine === "b2").map((one) => one.name)).toEqual(["zebra", "staticd", "bgpd"]);
+  expect((await checkLab(record, plan, quiet)).missing).toEqual([]);
+  await downLab(record, quiet);
   await cleanAway(record);
 });
 
