@@ -31,7 +31,6 @@ export const messageFlag = {
   create: 0x400,
 } as const;
 
-export const nestedAttribute = 0x8000;
 const attributeTypeMask = 0x3fff;
 const acknowledgementText = 1;
 
@@ -221,10 +220,10 @@ export class NetlinkWriter {
     this.#pad();
     return this;
   }
-  /** Opens a nested attribute; give what it returns to `close`. */
+  /** Opens a nested attribute (without NLA_F_NESTED, as iproute2 does for all we write); give what it returns to `close`. */
   nest(type: number): number {
     const at = this.#at;
-    this.u16(0).u16(type | nestedAttribute);
+    this.u16(0).u16(type);
     return at;
   }
   close(nest: number): void {

@@ -10,7 +10,7 @@ import { decoding, eachAttribute, i32, messageFlag, type NetlinkMessage, type Ne
 import { codeOf, octetsOf, readIp, rtm } from "./rtnetlink.ts";
 
 const headerLength = 8;
-const ifa = { address: 1, local: 2, flags: 8 } as const;
+const ifa = { address: 1, local: 2 } as const;
 /** IFA_F_NODAD: our device has no neighbours that could answer, and an address that waits for them is of no use yet. */
 const noDuplicateDetection = 0x02;
 const scopeUniverse = 0;
@@ -25,7 +25,7 @@ export interface AddressMessage {
 
 export function encodeNewAddress(into: NetlinkWriter, sequence: number, index: number, address: Ip, length: number): void {
   header(into.begin(rtm.newAddress, messageFlag.create | messageFlag.replace, sequence), index, address, length);
-  into.attribute32(ifa.flags, noDuplicateDetection).end();
+  into.end();
 }
 
 export function encodeDeleteAddress(into: NetlinkWriter, sequence: number, index: number, address: Ip, length: number): void {

@@ -14,6 +14,8 @@ const flagUp = 0x1;
 const flagLoopback = 0x8;
 const ifla = { address: 1, name: 3, mtu: 4, linkInfo: 18, alias: 20, extensionMask: 29, infoKind: 1, infoData: 2 } as const;
 const vxlan = { id: 1, local: 4, learning: 7, port: 15, local6: 17 } as const;
+/** "vxlan"; the kernel wants no terminating zero here. */
+const vxlanKind = Uint8Array.of(0x76, 0x78, 0x6c, 0x61, 0x6e);
 /** RTEXT_FILTER_SKIP_STATS: nobody here reads counters. */
 const skipStatistics = 0x8;
 
@@ -41,9 +43,9 @@ export interface LinkMessage {
 /** Asks for one VXLAN device, not yet up; EEXIST if the name, or the VNI on that port, is taken. */
 export function encodeNewVxlan(into: NetlinkWriter, sequence: number, link: { readonly name: string; readonly mac: Mac; readonly mtu: number; readonly vni: number; readonly local: Ip; readonly port: number }): void {
   header(into.begin(rtm.newLink, messageFlag.create | messageFlag.exclusive, sequence), 0, 0, 0);
-  into.attributeText(ifla.name, link.name).attribute(ifla.address, macBytes(link.mac)).attribute32(ifla.mtu, link.mtu);
+  into.attribute32(ifla.mtu, link.mtu).attribute(ifla.address, macBytes(link.mac)).attributeText(ifla.name, link.name);
   const info = into.nest(ifla.linkInfo);
-  into.attributeText(ifla.infoKind, "vxlan");
+  into.attribute(ifla.infoKind, vxlanKind);
   const data = into.nest(ifla.infoData);
   into.attribute32(vxlan.id, link.vni).attribute(codeOf(link.local) === 2 ? vxlan.local : vxlan.local6, octetsOf(link.local));
   into.attribute8(vxlan.learning, 0).attributePort(vxlan.port, link.port);

@@ -61,10 +61,10 @@ export function encodeNewRoute(into: NetlinkWriter, sequence: number, route: Rou
   const reach = only !== undefined && only.gateway === undefined ? scope.link : scope.universe;
   into.begin(rtm.newRoute, messageFlag.create | (replace ? messageFlag.replace : messageFlag.exclusive), sequence);
   header(into, route, { type, scope: reach, flags: only?.onlink === true ? hopOnlink : 0 });
-  if (only !== undefined) {
-    if (only.gateway !== undefined) into.attribute(rta.gateway, octetsOf(only.gateway));
-    into.attribute32(rta.outInterface, only.index);
-  } else if (route.hops.length > 1) encodeMultipath(into, route.hops);
+  if (only?.gateway !== undefined) into.attribute(rta.gateway, octetsOf(only.gateway));
+  into.attribute32(rta.priority, route.metric);
+  if (only !== undefined) into.attribute32(rta.outInterface, only.index);
+  if (route.hops.length > 1) encodeMultipath(into, route.hops);
   into.end();
 }
 
@@ -72,7 +72,7 @@ export function encodeNewRoute(into: NetlinkWriter, sequence: number, route: Rou
 export function encodeDeleteRoute(into: NetlinkWriter, sequence: number, route: Omit<RouteRequest, "hops">): void {
   into.begin(rtm.delRoute, 0, sequence);
   header(into, route, { type: routeType.any, scope: scope.nowhere, flags: 0 });
-  into.end();
+  into.attribute32(rta.priority, route.metric).end();
 }
 
 /** Main-table routes of one family, of one protocol where the kernel checks requests strictly: filter all the same. */
@@ -120,15 +120,14 @@ export function routeProtocolOf(bytes: Uint8Array, message: NetlinkMessage): num
   return message.end - message.start < headerLength ? 0 : bytes[message.start + 5]!;
 }
 
-function header(into: NetlinkWriter, route: Omit<RouteRequest, "hops">, more: { readonly type: number; readonly scope: number; readonly flags: number }): void {
+function header(into: NetlinkWriter, route: { readonly prefix: Prefix; readonly protocol: number }, more: { readonly type: number; readonly scope: number; readonly flags: number }): void {
   const { bytes, length } = prefixParts(route.prefix);
   into.u8(bytes.length === 4 ? familyCode(4) : familyCode(6)).u8(length).u8(0).u8(0);
   into.u8(mainTable).u8(route.protocol).u8(more.scope).u8(more.type).u32(more.flags);
-  into.attribute(rta.destination, bytes).attribute32(rta.priority, route.metric);
+  into.attribute(rta.destination, bytes);
 }
 
 function encodeMultipath(into: NetlinkWriter, hops: readonly RouteHop[]): void {
-  // The kernel takes RTA_MULTIPATH with or without NLA_F_NESTED; iproute2 sets it, and so do we.
   const list = into.nest(rta.multipath);
   for (const hop of hops) {
     const at = into.length;
