@@ -35,6 +35,22 @@ function readValue({ name, kind }: Parameter, text: string): Outcome<string | nu
   return kind.includes(text) ? ok(text) : bad(`${name} is ${quote(text)}: it must be ${kind.join(" or ")}.`);
 }
 
+/** The body as text, or a fault as soon as it is known to be too large; what is not read then is left to the connection's end. */
+export async function readBody(request: Request): Promise<Outcome<string, CallerFault>> {
+  if (Number(request.headers.get("content-length") ?? 0) > limits.bodyOctets) return failed(bodyTooLarge);
+  const reader = request.body?.getReader();
+  const chunks: Uint8Array[] = [];
+  let octets = 0;
+  for (let part = await reader?.read(); part?.value; part = await reader?.read()) {
+    octets += part.value.length;
+    if (octets > limits.bodyOctets) return failed(bodyTooLarge);
+    chunks.push(part.value);
+  }
+  return ok(Buffer.concat(chunks).toString("utf8"));
+}
+
+const bodyTooLarge = callerFault("api.body-too-large", `the body is larger than ${limits.bodyOctets} octets, which no topology file needs.`);
+
 /** A body of plan or apply: `{ "text": …, "file": … }`, nothing else. */
 export function readProposal(body: string): Outcome<Proposal, CallerFault> {
   let value: unknown;

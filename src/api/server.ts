@@ -6,11 +6,10 @@ import { createServer as createHttpServer, type IncomingMessage, type Server } f
 import type { Duplex } from "node:stream";
 import { getRequestListener, type HttpBindings, RequestError } from "@hono/node-server";
 import { type Context, Hono } from "hono";
-import { bodyLimit } from "hono/body-limit";
 import { callerFault, FaultError, type Fault, worldFault } from "#base/fault.ts";
 import { type Note, note } from "#base/note.ts";
 import { type Control, controlPaths } from "#daemon/control.ts";
-import { readProposal, readQuery } from "./asked.ts";
+import { readBody, readProposal, readQuery } from "./asked.ts";
 import { EventStreams } from "./events.ts";
 import { limits } from "./limits.ts";
 import { describe } from "./openapi.ts";
@@ -80,7 +79,6 @@ function makeApp(control: Control, events: EventStreams, report: Report): Hono<S
     hasLeft(context.env.incoming) ? faultResponse(badHttp) : answerError(error, `${context.req.method} ${context.req.path}`, report),
   );
   app.use(methodCheck);
-  app.use(bodyLimit({ maxSize: limits.bodyOctets, onError: () => faultResponse(bodyTooLarge, { connection: "close" }) }));
   for (const verb of verbs) app.on(verb.method.toUpperCase(), verb.path, (context) => serve(verb, control, context));
 
   app.get(controlPaths.events, () => {
@@ -104,8 +102,10 @@ function makeApp(control: Control, events: EventStreams, report: Report): Hono<S
 async function serve(verb: Verb, control: Control, context: Context): Promise<Response> {
   const query = readQuery(verb, context.req.queries());
   if (!query.ok) return faultResponse(query.fault);
-  const proposal = verb.method === "post" ? readProposal(await context.req.text()) : undefined;
-  if (proposal && !proposal.ok) return faultResponse(proposal.fault);
+  const body = verb.method === "post" ? await readBody(context.req.raw) : undefined;
+  if (body?.ok === false) return faultResponse(body.fault, { connection: "close" });
+  const proposal = body && readProposal(body.value);
+  if (proposal?.ok === false) return faultResponse(proposal.fault);
   const outcome = await inTime(verb.answer(control, { query: query.value, proposal: proposal?.value }));
   return outcome.ok ? jsonResponse(outcome.value) : faultResponse(outcome.fault);
 }
@@ -164,7 +164,6 @@ function makeHttpServer(app: Hono<Served>, report: Report): Server {
   return server;
 }
 
-const bodyTooLarge = callerFault("api.body-too-large", `the body is larger than ${limits.bodyOctets} octets, which no topology file needs.`);
 const badHttp = callerFault("api.bad-http", "this is not an HTTP/1.1 request that can be understood.");
 const slowHttp = callerFault("api.too-slow", `the request did not arrive within ${limits.requestMillis / 1000} s.`);
 const longHeader = callerFault("api.header-too-large", `the request line and headers are larger than ${limits.headerOctets} octets.`);

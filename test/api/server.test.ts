@@ -1,4 +1,5 @@
 import { connect } from "node:net";
+import fc from "fast-check";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { limits } from "#api/limits.ts";
 import { callerFault, failed, FaultError, worldFault } from "#base/fault.ts";
@@ -159,6 +160,26 @@ describe("a fault is a status and one sentence", () => {
   });
 });
 
+const pieces = [
+  "GET /v1/status HTTP/1.1\r\n",
+  "GET http://elsewhere/v1/status HTTP/1.1\r\n",
+  "POST /v1/plan HTTP/1.1\r\n",
+  "OPTIONS * HTTP/1.1\r\n",
+  "CONNECT a:1 HTTP/1.1\r\n",
+  "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+  "Host: x\r\n",
+  "Connection: close\r\n",
+  "Content-Length: 5\r\n",
+  "Transfer-Encoding: chunked\r\n",
+  "Upgrade: websocket\r\nConnection: Upgrade\r\n",
+  "Expect: 100-continue\r\n",
+  "\r\n",
+  "5\r\nabcde\r\n",
+  "0\r\n\r\n",
+  '{"text":"","file":""}',
+  "\u0000\u00ff",
+] as const;
+
 describe("strangers", () => {
   test("a body of 10 MB is 413, announced or chunked, and the next request is answered", async () => {
     const { socket } = await running(fixedControl());
@@ -170,8 +191,9 @@ describe("strangers", () => {
     expect((await ask(socket, "GET", "/v1/status")).status).toBe(200);
   });
 
-  test("a body below the limit passes", async () => {
+  test("a body below the limit passes, announced or chunked", async () => {
     const { socket } = await running(fixedControl());
+    expect(jsonOf(await ask(socket, "POST", "/v1/plan", proposal("podway: 1"), { "transfer-encoding": "chunked" }))).toEqual(plan);
     expect((await ask(socket, "POST", "/v1/plan", proposal("#".repeat(limits.bodyOctets - 1000)))).status).toBe(200);
   });
 
@@ -188,6 +210,18 @@ describe("strangers", () => {
   ])("%s", async (_what, octets, expected) => {
     const { socket, notes } = await running(fixedControl());
     expect(await sendRaw(socket, octets)).toMatch(new RegExp(`^HTTP/1\\.1 ${expected} `));
+    expect((await ask(socket, "GET", "/v1/status")).status).toBe(200);
+    expect(notes.filter((note) => note.level === "error")).toEqual([]);
+  });
+
+  test("no mixture of pieces of HTTP is a fault of ours", async () => {
+    const { socket, notes } = await running(fixedControl());
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.constantFrom(...pieces), { minLength: 1, maxLength: 9 }), async (parts) => {
+        await sendRaw(socket, Buffer.from(parts.join(""), "latin1")).catch(() => "");
+      }),
+      { numRuns: 300 },
+    );
     expect((await ask(socket, "GET", "/v1/status")).status).toBe(200);
     expect(notes.filter((note) => note.level === "error")).toEqual([]);
   });
