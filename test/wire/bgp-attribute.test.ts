@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { Writer } from "#base/bytes.ts";
 import { decodeAttributes, encodeAttributes, type PathAttributes } from "#wire/bgp/attribute.ts";
+import { familyKey } from "#wire/bgp/constants.ts";
 import type { AttributeContext } from "#wire/bgp/path-attributes.ts";
 import { pathAttributes } from "./arbitraries.ts";
 import { hex, octets } from "./hex.ts";
@@ -150,6 +151,14 @@ describe("what arrives in other shapes", () => {
     }
     expect(readHex("800f07 0002 01 180a2a07")).toEqual({ attributes: {}, unreach: { afi: 2, safi: 1, start: 6, end: 10 }, cost: "none", faults: [] });
     expect(readHex("800f03 000201").unreach).toEqual({ afi: 2, safi: 1, start: 6, end: 6 });
+  });
+
+  test("path identifiers are expected where they were agreed on, and nowhere else", () => {
+    const withdrawn = "800f08 0002 01 00000007 00",
+      plain = "800f05 0002 01 0820";
+    expect(readHex(withdrawn, { ...internal, addPath: [familyKey(2, 1)] })).toMatchObject({ cost: "none", unreach: { start: 6, end: 11 } });
+    expect(readHex(plain, { ...internal, addPath: [familyKey(2, 1)] }).cost).toBe("reset");
+    expect(readHex(plain, { ...internal, addPath: [familyKey(1, 1)] }).cost).toBe("none");
   });
 
   test("a family nobody here knows keeps its own next hop rules", () => {

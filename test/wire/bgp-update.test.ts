@@ -2,9 +2,10 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Prefix } from "#base/prefix.ts";
 import { decodeAttributes } from "#wire/bgp/attribute.ts";
+import { familyKey } from "#wire/bgp/constants.ts";
 import { frame } from "#wire/bgp/message.ts";
 import { decodePrefixes, type Nlri } from "#wire/bgp/nlri.ts";
-import { emptyRanges, encodeEndOfRib, encodeUpdate, endOfRib, familyKey, splitUpdate, type Update } from "#wire/bgp/update.ts";
+import { emptyRanges, encodeEndOfRib, encodeUpdate, endOfRib, splitUpdate, type Update } from "#wire/bgp/update.ts";
 import { nlri, octetsOf, pathAttributes } from "./arbitraries.ts";
 import { hex, message, octets } from "./hex.ts";
 
@@ -16,7 +17,10 @@ function read(bytes: Uint8Array, addPath = false): Update {
   const ranges = emptyRanges();
   expect(splitUpdate(bytes, 19, bytes.length, ranges)).toBeUndefined();
   const classic = { family: 4, addPath } as const;
-  const { attributes, reach, unreach, cost } = decodeAttributes(bytes, ranges.attributesStart, ranges.attributesEnd, context);
+  const { attributes, reach, unreach, cost } = decodeAttributes(bytes, ranges.attributesStart, ranges.attributesEnd, {
+    ...context,
+    addPath: addPath ? [familyKey(2, 1)] : [],
+  });
   expect(cost).toBe("none");
   return {
     withdrawn: decodePrefixes(bytes, ranges.withdrawnStart, ranges.withdrawnEnd, classic)!,

@@ -12,10 +12,11 @@ import { printIp, printIp4 } from "#base/ip.ts";
 import { segmentType } from "#wire/bgp/as-path.ts";
 import { decodeAttributes, type DecodedAttributes } from "#wire/bgp/attribute.ts";
 import { printExtendedCommunity } from "#wire/bgp/community.ts";
-import { messageType } from "#wire/bgp/constants.ts";
+import { familyKey, messageType } from "#wire/bgp/constants.ts";
 import { decodeNotification, encodeNotification, frame } from "#wire/bgp/message.ts";
 import { decodePrefixes, type Nlri } from "#wire/bgp/nlri.ts";
 import { decodeOpen, encodeOpen } from "#wire/bgp/open.ts";
+import type { AttributeContext } from "#wire/bgp/path-attributes.ts";
 import { emptyRanges, encodeEndOfRib, encodeUpdate, endOfRib, splitUpdate, type Update } from "#wire/bgp/update.ts";
 import { hex, octets } from "./hex.ts";
 
@@ -54,6 +55,12 @@ const isNarrow = ({ name }: Vector): boolean => name.startsWith("conf-no-asn4");
 const hasPathIds = ({ name, said }: Vector): boolean =>
   name.startsWith("conf-addpath") || name.startsWith("conf-path-information") || JSON.stringify(said ?? {}).includes('"path-information"');
 
+const contextOf = (vector: Vector): AttributeContext => ({
+  internal: true,
+  fourOctetAs: !isNarrow(vector),
+  addPath: hasPathIds(vector) ? [familyKey(1, 1), familyKey(2, 1)] : [],
+});
+
 /**
  * Not legal, and refused: an IPv6 route with an IPv4 next hop (RFC 2545 §3 knows 16 and 32 octets, RFC 8950 only the other way
  * round), and attribute 0x99 without the Optional bit, which makes it a well-known one that nobody knows.
@@ -65,14 +72,15 @@ const isUnicast = (one: { readonly afi: number; readonly safi: number }): boolea
 type Kind = "open" | "notification" | "unicast" | "other family" | "end of rib" | "refused";
 
 /** What a message is, looked at from outside. */
-function kindOf({ name, bytes }: Vector): Kind {
+function kindOf(vector: Vector): Kind {
+  const { name, bytes } = vector;
   if (bytes[18] === messageType.open) return "open";
   if (bytes[18] === messageType.notification) return "notification";
   if (refused.test(name)) return "refused";
   const ranges = emptyRanges();
   splitUpdate(bytes, 19, bytes.length, ranges);
   if (endOfRib(bytes, ranges) !== 0) return "end of rib";
-  const { reach, unreach } = decodeAttributes(bytes, ranges.attributesStart, ranges.attributesEnd, { internal: true, fourOctetAs: true });
+  const { reach, unreach } = decodeAttributes(bytes, ranges.attributesStart, ranges.attributesEnd, contextOf(vector));
   return [reach, unreach].every((one) => one === undefined || isUnicast(one)) ? "unicast" : "other family";
 }
 
@@ -117,7 +125,7 @@ function readUpdate(bytes: Uint8Array, vector: Vector): Parts {
   const ranges = emptyRanges();
   expect(splitUpdate(bytes, 19, bytes.length, ranges)).toBeUndefined();
   const addPath = hasPathIds(vector);
-  const decoded = decodeAttributes(bytes, ranges.attributesStart, ranges.attributesEnd, { internal: true, fourOctetAs: !isNarrow(vector) });
+  const decoded = decodeAttributes(bytes, ranges.attributesStart, ranges.attributesEnd, contextOf(vector));
   const { reach, unreach, attributes } = decoded;
   const list = (start: number, end: number, afi = 1): Nlri[] => {
     const prefixes = decodePrefixes(bytes, start, end, { family: afi === 1 ? 4 : 6, addPath });

@@ -8,7 +8,8 @@
 import type { Reader, Writer } from "#base/bytes.ts";
 import { type AsPath, decodeAsPath, encodeAsPath, pathContains } from "./as-path.ts";
 import { dropDuplicates } from "./community.ts";
-import { afi, asTrans, attributeFlag, attributeType, origin, safi, updateSubcode } from "./constants.ts";
+import { afi, asTrans, attributeFlag, attributeType, familyKey, origin, safi, updateSubcode } from "./constants.ts";
+import { countPrefixes } from "./nlri.ts";
 import type { Aggregator, AttributeContext, KnownAttributes, MpReach, MpUnreach } from "./path-attributes.ts";
 
 /** What the rows read and write: the attributes before the two-octet ones are merged and the MP ones are set aside. */
@@ -201,7 +202,7 @@ export const attributeRows: readonly AttributeRow[] = [
     whenBad: "reset",
     whenFlags: "reset",
     fits: (length) => length >= 3,
-    decode: (v) => ({ afi: v.u16(), safi: v.u8(), start: v.at, end: v.end }),
+    decode: decodeUnreach,
   }),
   row({
     type: attributeType.extendedCommunities,
@@ -285,14 +286,32 @@ function decodeAggregator(v: Reader, fourOctetAs: boolean): Aggregator | undefin
  * AFI 2, SAFI 1, next hop length 1 and the next hop, reserved 1, NLRI (RFC 4760 §3). Both unicast families may have a next
  * hop of 16 or 32 octets (RFC 2545 §3, RFC 8950 §3), IPv4 one of 4; other families are not ours to judge.
  */
-function decodeReach(v: Reader): MpReach | undefined {
-  const family = v.u16(),
-    subsequent = v.u8(),
-    length = v.u8();
+function decodeReach(v: Reader, context: AttributeContext): MpReach | undefined {
+  const reach = { afi: v.u16(), safi: v.u8() };
+  const length = v.u8();
   if (length + 1 > v.left) return undefined;
-  const unicast = subsequent === safi.unicast && (family === afi.ipv4 || family === afi.ipv6);
-  if (unicast && length !== 16 && length !== 32 && !(length === 4 && family === afi.ipv4)) return undefined;
+  if (isUnicast(reach) && length !== 16 && length !== 32 && !(length === 4 && reach.afi === afi.ipv4)) return undefined;
   const nextHop = copy(v, length);
   v.skip(1);
-  return { afi: family, safi: subsequent, nextHop, nlriStart: v.at, nlriEnd: v.end };
+  return arePrefixes(v, reach, context) ? { ...reach, nextHop, nlriStart: v.at, nlriEnd: v.end } : undefined;
+}
+
+/** AFI 2, SAFI 1, withdrawn routes (RFC 4760 §4). */
+function decodeUnreach(v: Reader, context: AttributeContext): MpUnreach | undefined {
+  const unreach = { afi: v.u16(), safi: v.u8() };
+  return arePrefixes(v, unreach, context) ? { ...unreach, start: v.at, end: v.end } : undefined;
+}
+
+interface MpFamily {
+  readonly afi: number;
+  readonly safi: number;
+}
+
+const isUnicast = (one: MpFamily): boolean => one.safi === safi.unicast && (one.afi === afi.ipv4 || one.afi === afi.ipv6);
+
+/** RFC 7606 §5.3: what is left must be prefixes, as far as the family is one whose prefixes we can read. */
+function arePrefixes(v: Reader, one: MpFamily, { addPath }: AttributeContext): boolean {
+  if (!isUnicast(one)) return true;
+  const form = { family: one.afi === afi.ipv4 ? 4 : 6, addPath: addPath?.includes(familyKey(one.afi, one.safi)) ?? false } as const;
+  return countPrefixes(v.bytes, v.at, v.end, form) >= 0;
 }

@@ -24,9 +24,6 @@ export interface GracefulRestart {
   readonly families: readonly (AddressFamily & { readonly forwarding: boolean })[];
 }
 
-/** RFC 9234 §4.1. */
-export const bgpRole = { provider: 0, routeServer: 1, routeServerClient: 2, customer: 3, peer: 4 } as const;
-
 export interface Capabilities {
   /** Multiprotocol; empty means IPv4 unicast alone (`offeredFamilies`). */
   readonly families: readonly AddressFamily[];
@@ -42,6 +39,7 @@ export interface Capabilities {
   readonly extendedNextHop: readonly (AddressFamily & { readonly nextHopAfi: number })[];
   /** RFC 9494 §3. */
   readonly longLived: readonly (AddressFamily & { readonly forwarding: boolean; readonly staleSeconds: number })[];
+  /** 0 provider, 1 route server, 2 its client, 3 customer, 4 peer (RFC 9234 §4.1). */
   readonly role?: number;
   /** In the order they came. */
   readonly unknown: readonly { readonly code: number; readonly value: Uint8Array }[];

@@ -44,6 +44,11 @@ export const afi = { ipv4: 1, ipv6: 2 } as const;
 /** Registry "SAFI Values". */
 export const safi = { unicast: 1 } as const;
 
+/** One number for a family: AFI × 256 + SAFI. */
+export function familyKey(afi: number, safi: number): number {
+  return afi * 256 + safi;
+}
+
 /** Registry "Capability Codes" (RFC 5492). */
 export const capabilityCode = {
   multiprotocol: 1,

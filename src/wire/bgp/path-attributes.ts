@@ -73,4 +73,6 @@ export interface AttributeContext {
   readonly internal: boolean;
   /** Both sides offered four-octet AS numbers (RFC 6793). */
   readonly fourOctetAs: boolean;
+  /** Families (`familyKey`) whose prefixes come from this peer with path identifiers (RFC 7911); none if absent. */
+  readonly addPath?: readonly number[];
 }

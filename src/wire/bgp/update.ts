@@ -5,7 +5,7 @@
  */
 import { Writer } from "#base/bytes.ts";
 import { beginAttribute, encodeAttributes, endAttribute, type PathAttributes } from "./attribute.ts";
-import { afi as afiOf, attributeFlag, attributeType, errorCode, messageType, safi as safiOf, updateSubcode } from "./constants.ts";
+import { afi as afiOf, attributeFlag, attributeType, errorCode, familyKey, messageType, safi as safiOf, updateSubcode } from "./constants.ts";
 import { beginMessage, endMessage } from "./message.ts";
 import { encodePrefixes, type Nlri } from "./nlri.ts";
 import { type PeerFault, peerFault } from "./notification.ts";
@@ -58,11 +58,6 @@ export function endOfRib(bytes: Uint8Array, { withdrawnStart, withdrawnEnd, attr
   if (bytes[attributesStart + 2 + extended] !== 3 || (extended === 1 && bytes[attributesStart + 2] !== 0)) return 0;
   const at = attributesStart + 3 + extended;
   return familyKey((bytes[at]! << 8) | bytes[at + 1]!, bytes[at + 2]!);
-}
-
-/** One number for a family: AFI × 256 + SAFI. */
-export function familyKey(afi: number, safi: number): number {
-  return afi * 256 + safi;
 }
 
 /** One UPDATE as values: for control, monitoring and tests. The reflector has a packer of its own. */
