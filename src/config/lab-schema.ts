@@ -15,10 +15,12 @@ const labLimits = { nodes: 256, links: 1024, execPerNode: 64, expectations: 1024
 const Name = z.string().regex(namePattern, "lower-case letters, digits, dots and hyphens, at most 63");
 const Cidr = z.string().refine((text) => parsePrefix(text, true) !== undefined, 'an address with a length, for example "10.0.0.21/24"');
 const Address = z.string().refine((text) => parseIp(text) !== undefined, 'an address, for example "10.0.0.1"');
-const Endpoint = z.string().refine(
-  (text) => namePattern.test(text.split(":")[0]!) && interfacePattern.test(text.split(":")[1] ?? "") && text.split(":").length === 2,
-  '"node:interface", the interface at most 15 characters, for example "n1:eth1"',
-);
+const Endpoint = z
+  .string()
+  .refine(
+    (text) => namePattern.test(text.split(":")[0]!) && interfacePattern.test(text.split(":")[1] ?? "") && text.split(":").length === 2,
+    '"node:interface", the interface at most 15 characters, for example "n1:eth1"',
+  );
 const Mtu = z.int().min(1280).max(65535);
 
 export const LabKind = z.enum(["podway", "etcd", "bird", "frr", "host", "bridge", "router"]);
@@ -36,7 +38,10 @@ const shared = {
     .record(z.string().regex(/^net\.[a-z0-9._/-]+$/), z.union([z.string(), z.int()]))
     .describe("Sysctls of the machine's namespace (net.*).")
     .optional(),
-  env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string()).describe("Environment of the machine's processes.").optional(),
+  env: z
+    .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string())
+    .describe("Environment of the machine's processes.")
+    .optional(),
   exec: z.array(z.string().min(1).max(1024)).max(labLimits.execPerNode).describe("Shell commands run in the machine once its links are up.").optional(),
 };
 
@@ -66,10 +71,12 @@ const Answering = z
   .array(z.string().refine((text) => namePattern.test(text) || parseIp(text) !== undefined, '"pods", the name of a machine, or an address'))
   .min(1)
   .max(labLimits.nodes);
-const RouteTarget = z.string().refine(
-  (text) => parsePrefix(text) !== undefined || (text.split("/").length === 2 && text.split("/").every((part) => namePattern.test(part))),
-  'a prefix, or "node/pool" for the CIDR that node holds',
-);
+const RouteTarget = z
+  .string()
+  .refine(
+    (text) => parsePrefix(text) !== undefined || (text.split("/").length === 2 && text.split("/").every((part) => namePattern.test(part))),
+    'a prefix, or "node/pool" for the CIDR that node holds',
+  );
 
 export const LabExpect = z.strictObject({
   within: z.int().min(1).max(labLimits.withinSeconds).describe("Seconds until everything below must be seen; 60 by default.").optional(),
@@ -77,7 +84,11 @@ export const LabExpect = z.strictObject({
     .array(z.strictObject({ node: Name, peers: Names.describe("Names of the peers (or BIRD protocols) that must be Established.") }))
     .max(labLimits.expectations)
     .optional(),
-  leases: z.array(z.strictObject({ node: Name, pools: Names })).max(labLimits.expectations).describe("Pools of which the node must hold a CIDR.").optional(),
+  leases: z
+    .array(z.strictObject({ node: Name, pools: Names }))
+    .max(labLimits.expectations)
+    .describe("Pools of which the node must hold a CIDR.")
+    .optional(),
   pings: z
     .array(
       z.strictObject({
@@ -152,7 +163,11 @@ function machineOf(lab: LabSection, context: LabContext, name: string): LabMachi
   const group = lab.groups?.[node.group ?? lab.defaults?.group ?? ""] ?? {};
   const kind = kindOf(lab, context, name) ?? "host";
   const layers = [lab.defaults ?? {}, lab.kinds?.[kind] ?? {}, group, node];
-  const { kind: _kind, group: _group, ...merged } = layers.reduce((under, over) => ({
+  const {
+    kind: _kind,
+    group: _group,
+    ...merged
+  } = layers.reduce((under, over) => ({
     ...under,
     ...over,
     sysctls: { ...under.sysctls, ...over.sysctls },

@@ -96,7 +96,12 @@ function list(_options: unknown, command: Command): void {
     created: record.created,
     state: stateOf(record),
     machines: record.machines.map(({ name, kind, namespace, addresses, node, pool }) => ({
-      name, kind, namespace, addresses, node: node ?? null, pool: pool ?? null,
+      name,
+      kind,
+      namespace,
+      addresses,
+      node: node ?? null,
+      pool: pool ?? null,
       processes: record.processes.filter((one) => one.machine === name).map((one) => ({ name: one.name, pid: one.pid, running: runs(one), log: one.log })),
     })),
   }));

@@ -87,7 +87,8 @@ function pingMatrix({ report, record }: DemoView, family: Family): string[] {
 
 type Kind = Expectation["kind"];
 function of<K extends Kind>(report: Report, kind: K): [Extract<Expectation, { kind: K }>, Finding][] {
-  return report.findings.filter((finding) => finding.expectation.kind === kind)
+  return report.findings
+    .filter((finding) => finding.expectation.kind === kind)
     .map((finding) => [finding.expectation as Extract<Expectation, { kind: K }>, finding]);
 }
 

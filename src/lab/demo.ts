@@ -54,7 +54,8 @@ function verdict(report: Report): number {
 async function heldLeases(record: LabRecord): Promise<readonly HeldLease[]> {
   const daemons = record.machines.filter((machine) => machine.kind === "podway");
   const answers = await Promise.all(daemons.map((machine) => getJson<readonly LeaseView[]>(apiSocket(machine.home), controlPaths.leases)));
-  return answers.flatMap((answer) => (answer.ok ? answer.value.filter((lease) => lease.own && lease.cidr !== null) : []))
+  return answers
+    .flatMap((answer) => (answer.ok ? answer.value.filter((lease) => lease.own && lease.cidr !== null) : []))
     .map(({ node, pool, cidr, backend }) => ({ node, pool, cidr: cidr!, backend }));
 }
 

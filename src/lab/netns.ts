@@ -29,7 +29,11 @@ export async function upLab(plan: LabPlan, options: LabOptions): Promise<LabReco
   needRoot();
   await needFreeNames(plan);
   needConfigs(plan);
-  const record = newRecord(plan.lab, { topology: plan.topology, home: plan.home }, plan.machines.map((machine) => recordOf(machine, plan)));
+  const record = newRecord(
+    plan.lab,
+    { topology: plan.topology, home: plan.home },
+    plan.machines.map((machine) => recordOf(machine, plan)),
+  );
   claimRecord(record);
   process.env[labVariable] = record.home;
   await layNetwork(plan, options);
@@ -65,7 +69,12 @@ export async function downLab(record: LabRecord, options: LabOptions): Promise<v
 /** Names of the machine's network namespaces. */
 export async function listNamespaces(): Promise<ReadonlySet<string>> {
   const text = await must("network namespaces", ["ip", "netns", "list"]);
-  return new Set(text.split("\n").map((line) => line.split(" ")[0]!).filter((name) => name !== ""));
+  return new Set(
+    text
+      .split("\n")
+      .map((line) => line.split(" ")[0]!)
+      .filter((name) => name !== ""),
+  );
 }
 
 function needRoot(): void {
@@ -101,7 +110,10 @@ async function layNetwork(plan: LabPlan, options: LabOptions): Promise<void> {
     mkdirSync(machine.home, { recursive: true, mode: 0o755 });
     if (machine.config) copyFileSync(machine.config.from, machine.config.to);
   }
-  await ipBatch("namespaces", machines.map((machine) => `netns add ${machine.namespace}`));
+  await ipBatch(
+    "namespaces",
+    machines.map((machine) => `netns add ${machine.namespace}`),
+  );
   await eachBounded(machines, parallel, (machine) => {
     const settings = Object.entries(machine.sysctls).map(([key, value]) => `${key}=${value}`);
     return must(`${machine.name}: sysctls`, inside(machine.namespace, ["sysctl", "-q", "-w", ...settings]));
@@ -136,7 +148,10 @@ async function startAll(plan: LabPlan, record: LabRecord, options: LabOptions): 
 
 /** Whatever still lives in a namespace of ours (a shell, what exec left behind) would keep it alive unseen, so it ends first. */
 async function removeNamespace(name: string): Promise<void> {
-  const inhabitants = (await run(["ip", "netns", "pids", name])).stdout.split("\n").map(Number).filter((pid) => pid > 0 && pid !== process.pid);
+  const inhabitants = (await run(["ip", "netns", "pids", name])).stdout
+    .split("\n")
+    .map(Number)
+    .filter((pid) => pid > 0 && pid !== process.pid);
   for (const pid of inhabitants) signalOne(pid);
   await must(`namespace ${name}`, ["ip", "netns", "del", name]);
 }

@@ -196,15 +196,36 @@ function processes(machine: LabMachine, at: { readonly home: string; readonly pl
     case "podway":
       return [
         one("podwayd", [
-          places.node, places.podwayd, "--topology", places.topology, "--node", machine.name, "--api", apiSocket(home), "--state", `${home}/state`,
+          places.node,
+          places.podwayd,
+          "--topology",
+          places.topology,
+          "--node",
+          machine.name,
+          "--api",
+          apiSocket(home),
+          "--state",
+          `${home}/state`,
         ]),
       ];
     case "etcd":
       return [
         one("etcd", [
-          "etcd", "--name", machine.name, "--data-dir", `${home}/data`, "--listen-client-urls", "http://0.0.0.0:2379",
-          "--advertise-client-urls", "http://127.0.0.1:2379", "--listen-peer-urls", "http://127.0.0.1:2380",
-          "--initial-advertise-peer-urls", "http://127.0.0.1:2380", "--initial-cluster", `${machine.name}=http://127.0.0.1:2380`,
+          "etcd",
+          "--name",
+          machine.name,
+          "--data-dir",
+          `${home}/data`,
+          "--listen-client-urls",
+          "http://0.0.0.0:2379",
+          "--advertise-client-urls",
+          "http://127.0.0.1:2379",
+          "--listen-peer-urls",
+          "http://127.0.0.1:2380",
+          "--initial-advertise-peer-urls",
+          "http://127.0.0.1:2380",
+          "--initial-cluster",
+          `${machine.name}=http://127.0.0.1:2380`,
         ]),
       ];
     case "bird":

@@ -28,7 +28,9 @@ export function runs(identity: ProcessIdentity): boolean {
 
 /** Processes that were started with the environment variable `entry` ("NAME=value"), ourselves left out. */
 export function withEnvironment(entry: string): readonly ProcessIdentity[] {
-  const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name)).map(Number);
+  const pids = readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number);
   return pids.flatMap((pid) => {
     const marked = pid !== process.pid && readText(`/proc/${pid}/environ`)?.split("\0").includes(entry) === true;
     return (marked && identify(pid)) || [];

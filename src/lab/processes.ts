@@ -22,7 +22,12 @@ export function startProcess(record: LabRecord, machine: MachineRecord, plan: Pr
   const log = openSync(plan.log, "a", 0o600);
   const argv = inside(machine.namespace, plan.argv);
   const own = Object.fromEntries(inherited.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])));
-  const child = spawn(argv[0]!, argv.slice(1), { detached: true, stdio: ["ignore", log, log], env: { ...own, [labVariable]: record.home, ...plan.env }, cwd: machine.home });
+  const child = spawn(argv[0]!, argv.slice(1), {
+    detached: true,
+    stdio: ["ignore", log, log],
+    env: { ...own, [labVariable]: record.home, ...plan.env },
+    cwd: machine.home,
+  });
   closeSync(log);
   child.on("error", () => undefined);
   child.unref();
@@ -108,7 +113,14 @@ export async function stopStrays(home: string): Promise<void> {
     return left.length === 0 ? true : undefined;
   };
   if (await awaitFact(gone, { millis: killMillis, everyMillis: 20 })) return;
-  throw new FaultError(worldFault("lab.process", `these processes do not end: ${strays().map((one) => one.pid).join(", ")}`));
+  throw new FaultError(
+    worldFault(
+      "lab.process",
+      `these processes do not end: ${strays()
+        .map((one) => one.pid)
+        .join(", ")}`,
+    ),
+  );
 }
 
 function signalGroup(identity: ProcessRecord, signal: "SIGTERM" | "SIGKILL"): void {
@@ -126,7 +138,10 @@ export function signalOne(pid: number, signal: NodeJS.Signals = "SIGKILL"): void
 
 /** Stops `machine`'s processes with `signal`; the record keeps how to start them. */
 export async function stopMachine(record: LabRecord, machine: MachineRecord, signal: "SIGTERM" | "SIGKILL"): Promise<void> {
-  await stopProcesses(record.processes.filter((one) => one.machine === machine.name), signal);
+  await stopProcesses(
+    record.processes.filter((one) => one.machine === machine.name),
+    signal,
+  );
 }
 
 /** Starts again what `machine` ran, and waits until it answers. */

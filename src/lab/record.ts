@@ -81,8 +81,8 @@ export function readRecord(lab: string): LabRecord | undefined {
     if (code === "ENOENT" || code === "ENOTDIR") return undefined;
     throw error;
   }
-  const record = JSON.parse(text) as LabRecord;
-  if (record.schema === schema) return record;
+  const record = JSON.parse(text) as Omit<LabRecord, "schema"> & { readonly schema: number };
+  if (record.schema === schema) return record as LabRecord;
   const sentence = `${recordFile(labHome(lab))} was written by another version of Podway (schema ${record.schema}); remove the lab with that version`;
   throw new FaultError(callerFault("lab.record", sentence));
 }

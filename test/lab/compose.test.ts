@@ -25,7 +25,9 @@ describe("the compose file of quickstart", () => {
       { subnet: "10.0.0.0/24", gateway: "10.0.0.254" },
       { subnet: "fd00::/64", gateway: "fd00::ffff:ffff:ffff:ffff" },
     ]);
-    const taken = Object.values<{ networks: Record<string, Record<string, string>> }>(compose.services).flatMap(({ networks }) => Object.values(networks).flatMap(Object.values));
+    const taken = Object.values<{ networks: Record<string, Record<string, string>> }>(compose.services).flatMap(({ networks }) =>
+      Object.values(networks).flatMap(Object.values),
+    );
     for (const { gateway } of compose.networks.sw0.ipam.config) expect(taken).not.toContain(gateway);
   });
 
@@ -43,7 +45,14 @@ describe("the compose file of quickstart", () => {
 test("whatever is printed as YAML is read back as it was", () => {
   const text = fc.oneof(fc.string(), fc.constantFrom("yes", "off", "1e3", "0x1f", "12:30", "- a", "a: b", "#", "~", "null", "", "10.0.0.1", "!x", "*y"));
   const { value } = fc.letrec((tie) => ({
-    value: fc.oneof({ depthSize: "small" }, text, fc.integer(), fc.boolean(), fc.array(tie("value"), { maxLength: 3 }), fc.dictionary(text, tie("value"), { maxKeys: 3 })),
+    value: fc.oneof(
+      { depthSize: "small" },
+      text,
+      fc.integer(),
+      fc.boolean(),
+      fc.array(tie("value"), { maxLength: 3 }),
+      fc.dictionary(text, tie("value"), { maxKeys: 3 }),
+    ),
   }));
   fc.assert(
     fc.property(fc.dictionary(text, value, { maxKeys: 4 }), (map) => {

@@ -14,10 +14,18 @@ const fault = (lab: string): string => {
 
 test.each([
   ["a link to a machine that is not there", `  links: [{ endpoints: ["n1:eth1", "sw9:p1"] }]`, /t\.yaml:6:\d+: .*there is no machine "sw9"/],
-  ["an interface used twice", `  links: [{ endpoints: ["n1:eth1", "n1:eth2"] }, { endpoints: ["n1:eth1", "n1:eth3"] }]`, /n1:eth1 is used by an earlier link already/],
+  [
+    "an interface used twice",
+    `  links: [{ endpoints: ["n1:eth1", "n1:eth2"] }, { endpoints: ["n1:eth1", "n1:eth3"] }]`,
+    /n1:eth1 is used by an earlier link already/,
+  ],
   ["an interface name longer than the kernel takes", `  links: [{ endpoints: ["n1:abcdefghijklmnop", "n1:eth2"] }]`, /at most 15 characters/],
   ["an address of the wrong family", `  links: [{ endpoints: ["n1:eth1", "n1:eth2"], ipv4: ["fd00::1/64"] }]`, /fd00::1\/64 is no ipv4 address/],
-  ["an address given twice", `  links: [{ endpoints: ["n1:eth1", "n1:eth2"], ipv4: [10.0.0.1/24, 10.0.0.1/24] }]`, /10\.0\.0\.1\/24 is the address of n1:eth1 already/],
+  [
+    "an address given twice",
+    `  links: [{ endpoints: ["n1:eth1", "n1:eth2"], ipv4: [10.0.0.1/24, 10.0.0.1/24] }]`,
+    /10\.0\.0\.1\/24 is the address of n1:eth1 already/,
+  ],
   ["a machine without a kind", `  nodes: { x: {} }`, /x: has no kind; state one of podway, etcd/],
   ["a router daemon without its configuration", `  nodes: { x: { kind: bird } }`, /needs config: FILE/],
   ["a daemon that the document does not declare", `  nodes: { x: { kind: podway } }`, /must stand under nodes: as well/],
@@ -40,6 +48,10 @@ test("defaults, kind, group and machine are merged in that order: scalars first 
     nodes: { x: { group: "left", exec: ["n"], sysctls: { "net.b": 4 } } },
   });
   expect(labMachines(lab, { nodes: [], pools: [] })[0]).toMatchObject({
-    name: "x", kind: "bird", config: "kind.conf", exec: ["d", "k", "g", "n"], sysctls: { "net.a": 1, "net.b": 4, "net.c": 3 },
+    name: "x",
+    kind: "bird",
+    config: "kind.conf",
+    exec: ["d", "k", "g", "n"],
+    sysctls: { "net.a": 1, "net.b": 4, "net.c": 3 },
   });
 });

@@ -69,7 +69,12 @@ test("a lab comes up, shows what it must, survives the restart of a router, and 
 test.skipIf(!existsSync("/usr/lib/frr/bgpd"))("FRR takes the place of a BIRD, and is asked in its own words", { timeout: 60_000 }, async () => {
   const plan = planPlain(name, (lab) => {
     lab.nodes!["b2"] = { kind: "frr", config: "frr-b2.conf" };
-    lab.expect!.sessions = [{ node: "b1", peers: ["b2"] }, { node: "b2", peers: ["10.91.0.11"] }];
+    lab.expect!.sessions = [
+      { node: "b1", peers: ["b2"] },
+      { node: "b2", peers: ["10.91.0.11"] },
+    ];
+    // FRR prefers the link-local one of two IPv6 next hops (RFC 2545 §3).
+    lab.expect!.routes!.find((route) => route.to === "fd91:1::/64")!.via = "eth1";
   });
   const record = await upLab(plan, quiet);
   expect(record.processes.filter((one) => one.machine === "b2").map((one) => one.name)).toEqual(["zebra", "staticd", "bgpd"]);
@@ -97,9 +102,7 @@ test("a route that must not be there is named when it is", { timeout: 60_000 }, 
   });
   const record = await upLab(plan, quiet);
   const report = await checkLab(record, plan, quiet);
-  expect(report.missing.map((finding) => finding.text)).toEqual([
-    "not seen: h3 has no route to 0.0.0.0/0: there is one, 0.0.0.0/0 goes via 10.91.3.1, eth1",
-  ]);
+  expect(report.missing.map((finding) => finding.text)).toEqual(["not seen: h3 has no route to 0.0.0.0/0: there is one, 0.0.0.0/0 goes via 10.91.3.1, eth1"]);
 });
 
 test("a command that fails brings the lab to a halt with its words, and what was made can be taken down", async () => {
@@ -135,10 +138,13 @@ describe("lab up killed half-way", () => {
   test.each(moments)("%s: lab down removes exactly what the record lists", { timeout: 60_000 }, async (_moment, reached) => {
     const child = spawn(process.execPath, [fileURLToPath(import.meta.resolve("./plain-lab.ts")), name], { stdio: "ignore" });
     const ended = once(child, "exit");
-    const seen = await awaitFact(async () => {
-      const record = readRecord(name);
-      return record && (await reached(record)) ? true : undefined;
-    }, { millis: 20_000, everyMillis: 2 });
+    const seen = await awaitFact(
+      async () => {
+        const record = readRecord(name);
+        return record && (await reached(record)) ? true : undefined;
+      },
+      { millis: 20_000, everyMillis: 2 },
+    );
     expect(seen).toBe(true);
     child.kill("SIGKILL");
     await ended;

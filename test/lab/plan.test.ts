@@ -47,7 +47,10 @@ test("a second pod of the same node and pool gets the next address and the next 
   const document = readLabDocument("topology/overlay-only.yaml");
   const more = { ...document, lab: { ...document.lab, nodes: { ...document.lab.nodes, extra: { kind: "host" as const, node: "n1", pool: "overlay" } } } };
   const pods = planLab(more, places("overlay-only")).pods.filter((pod) => pod.node === "n1");
-  expect(pods.map((pod) => [pod.device, "index" in pod.source && pod.source.index])).toEqual([["pod1", 2], ["pod2", 3]]);
+  expect(pods.map((pod) => [pod.device, "index" in pod.source && pod.source.index])).toEqual([
+    ["pod1", 2],
+    ["pod2", 3],
+  ]);
 });
 
 test("a pod of both families gets a gateway of each, and a route on its node for each address", () => {
