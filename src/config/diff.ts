@@ -137,5 +137,5 @@ function nodeChange(change: RawChange, leases: readonly HeldCidr[]): ReturnType<
   const name = String(change.path[1]);
   const held = leases.filter((lease) => lease.node === name).map((lease) => lease.cidr);
   if (change.entryAfter !== undefined || held.length === 0) return undefined;
-  return { effect: "applied now", text: `its sessions end; ${listNames(held)} stays its own until the hold runs out, or podway evict ${name}` };
+  return { effect: "applied now", text: `its sessions end; it keeps ${listNames(held)} until its hold runs out, or until podway evict ${name}` };
 }

@@ -118,12 +118,13 @@ function kindOf(value: unknown): string {
   if (Array.isArray(value)) return "a list";
   if (typeof value === "object") return "a map";
   if (typeof value === "string") return "text";
-  return typeof value === "number" || typeof value === "boolean" ? `${value}` : typeof value;
+  if (typeof value === "number") return Number.isFinite(value) ? `${value}` : ".nan or .inf";
+  return typeof value === "boolean" ? `${value}` : typeof value;
 }
 
 function quoteAdvice(expected: string, value: unknown): string {
   if ((expected === "number" || expected === "int") && typeof value === "string" && /^\d+$/.test(value)) return "; write it without quotes";
-  return expected === "string" && (typeof value === "number" || typeof value === "boolean") ? `; write "${value}"` : "";
+  return expected === "string" && (Number.isFinite(value) || typeof value === "boolean") ? `; write "${kindOf(value)}"` : "";
 }
 
 function printValue(value: unknown): string {

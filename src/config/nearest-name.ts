@@ -17,7 +17,7 @@ export function nearestName(word: string, known: Iterable<string>): string | und
 /** ` (there are a, b, c)`-like list, cut where it stops being helpful. */
 export function listNames(names: Iterable<string>): string {
   const all = [...names];
-  return all.length === 0 ? "none" : `${all.slice(0, 12).join(", ")}${all.length > 12 ? ` and ${all.length - 12} more` : ""}`;
+  return all.length === 0 ? "none" : `${all.slice(0, 8).join(", ")}${all.length > 8 ? ` and ${all.length - 8} more` : ""}`;
 }
 
 /** Insertions, deletions, substitutions and swaps of neighbours (optimal string alignment). */

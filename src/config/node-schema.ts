@@ -38,9 +38,7 @@ export const Timers = z.strictObject({
 const labelKey = /^[A-Za-z0-9]([A-Za-z0-9_./-]{0,61}[A-Za-z0-9])?$/;
 
 export const Node = z.strictObject({
-  address: Address.meta({
-    description: "Address other nodes reach this node by, source of its sessions and next hop of its routes; IPv6 on an IPv6-only node.",
-  }),
+  address: Address.meta({ description: "Address other nodes reach this node by, next hop of its routes; IPv6 on an IPv6-only node." }),
   address6: Address6.optional().meta({ description: "IPv6 address beside an IPv4 `address`; needed on every node as soon as there is a routed IPv6 pool." }),
   roles: z
     .array(z.enum(["node", "reflector"]))

@@ -25,22 +25,14 @@ const rows: readonly Row[] = [
     name: "a key nobody knows",
     from: "name: quickstart",
     to: "name: quickstart\ncolour: green",
-    says: [
-      [
-        "colour",
-        "q.yaml:3:1: colour: unknown key; the keys here are podway, name, asn, store, listen, reflection, timers, gracefulRestart, lease, routeProtocol, routeMetric, pools and 4 more",
-      ],
-    ],
+    says: [["colour", "q.yaml:3:1: colour: unknown key; the keys here are podway, name, asn, store, listen, reflection, timers, gracefulRestart and 8 more"]],
   },
   {
     name: "a missing key",
     from: "address: 10.0.0.22, ",
     to: "",
     says: [
-      [
-        "n2",
-        "q.yaml:13:3: nodes.n2.address: is missing; add it (Address other nodes reach this node by, source of its sessions and next hop of its routes; IPv6 on an IPv6-only node)",
-      ],
+      ["n2", "q.yaml:13:3: nodes.n2.address: is missing; add it (Address other nodes reach this node by, next hop of its routes; IPv6 on an IPv6-only node)"],
     ],
   },
   {
