@@ -1,6 +1,6 @@
 // Under Node 24 a program runs in this very process; an older Node hands over to the Node 24 that came with the packages.
-import { spawn } from "node:child_process";
-import { existsSync } from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import * as module from "node:module";
 import { constants } from "node:os";
 import { fileURLToPath } from "node:url";
@@ -8,6 +8,9 @@ import { fileURLToPath } from "node:url";
 const leastMajor = 24;
 const path = (relative) => fileURLToPath(new URL(relative, import.meta.url));
 const packages = path("../../node_modules");
+// Not the default place: what root compiles and loads must not lie where everybody may write.
+const cache = `${packages}/.cache/compiled`;
+const limits = { warmMillis: 30_000, flushMillis: 5000 };
 
 /** Starts src/`name`.ts with the arguments of this process. */
 export async function launch(name) {
@@ -16,9 +19,24 @@ export async function launch(name) {
     process.exit(1);
   }
   if (Number.parseInt(process.versions.node, 10) < leastMajor) return handOver(name);
-  // Not the default place: what root compiles and loads must not lie where everybody may write.
-  module.enableCompileCache?.(`${packages}/.cache/compiled`);
+  warm();
+  module.enableCompileCache(cache);
+  // Node writes the cache when a process ends in good order; one that runs for months may not.
+  setTimeout(() => module.flushCompileCache(), limits.flushMillis).unref();
   await import(new URL(`../../src/${name}.ts`, import.meta.url).href);
+}
+
+/** The first start ever fills the cache (about a second); where it may not be written, programs work without. */
+function warm() {
+  const done = `${cache}/warm`;
+  if (existsSync(done)) return;
+  try {
+    mkdirSync(cache, { recursive: true });
+    writeFileSync(done, "");
+  } catch {
+    return;
+  }
+  spawnSync(process.execPath, [path("./warm.mjs"), cache, path("../../src")], { stdio: "ignore", timeout: limits.warmMillis });
 }
 
 function handOver(name) {

@@ -10,8 +10,14 @@ export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 /** Something is missing that we cannot set right: one sentence for the person, exit code 1, no stack. */
 export class Refusal extends Error {}
 
-/** The environment of everything we start: our programs (Node 24 among them) come first on PATH. */
-export const environment = () => ({ ...process.env, PATH: [join(root, "node_modules", ".bin"), process.env.PATH ?? ""].join(delimiter) });
+const packages = join(root, "node_modules");
+
+/** The environment of everything we start: our programs (Node 24 among them) come first on PATH, and sources are compiled once. */
+export const environment = () => ({
+  ...process.env,
+  PATH: [join(packages, ".bin"), process.env.PATH ?? ""].join(delimiter),
+  NODE_COMPILE_CACHE: join(packages, ".cache", "compiled"),
+});
 
 const forwarded = ["SIGINT", "SIGTERM", "SIGHUP"];
 const killGraceMillis = 15_000;

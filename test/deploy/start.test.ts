@@ -80,7 +80,7 @@ describe("what a verb runs", () => {
 });
 
 describe("a program", () => {
-  /** A tree with the launchers, a small program in place of the daemon, and the packages of this tree. */
+  /** A tree with the launchers, a small program in place of the daemon, and the programs of our packages. */
   function tree(installed = true): void {
     cpSync(join(top, "deploy/bin"), join(folder, "deploy/bin"), { recursive: true });
     for (const file of ["package.json", ".npmrc"]) cpSync(join(top, file), join(folder, file));
@@ -90,9 +90,17 @@ describe("a program", () => {
       setInterval(() => {}, 1000);
       console.log("up " + said);\n`;
     for (const name of ["podwayd", "podway"]) writeFileSync(join(folder, `src/${name}.ts`), daemon);
-    if (installed) symlinkSync(join(top, "node_modules"), join(folder, "node_modules"));
+    if (!installed) return;
+    mkdirSync(join(folder, "node_modules"));
+    writeFileSync(join(folder, "node_modules/.package-lock.json"), "{}");
+    symlinkSync(join(top, "node_modules/.bin"), join(folder, "node_modules/.bin"));
   }
-  const environment = (): NodeJS.ProcessEnv => ({ ...process.env, npm_config_cache: join(folder, "cache"), npm_config_loglevel: "error" });
+  const environment = (): NodeJS.ProcessEnv => ({
+    ...process.env,
+    npm_config_cache: join(folder, "cache"),
+    npm_config_loglevel: "error",
+    npm_config_offline: "true",
+  });
 
   test.each(["podwayd", "podway"])("runs in the very process that started it (%s)", async (name) => {
     tree();
@@ -113,6 +121,20 @@ describe("a program", () => {
     });
     expect(end.out).toMatch(/^up 24 \d+ --node n1\nbye\n/);
     expect(parent).toBe(String(child.pid));
+  });
+
+  test("finds every source compiled after the first start, and compiling them ran none", async () => {
+    tree();
+    const loud = `import { writeFileSync } from "node:fs";\nconst text: string = "ran";\nwriteFileSync(${JSON.stringify(join(folder, "ran"))}, text);\n`;
+    writeFileSync(join(folder, "src/loud.ts"), loud);
+    const daemon = `const memory: number = process.memoryUsage.rss();\nconsole.log(Math.round(memory / 1e6));\n`;
+    writeFileSync(join(folder, "src/podwayd.ts"), daemon);
+    const start = async (): Promise<number> =>
+      Number((await ended(spawn(process.execPath, ["deploy/bin/podwayd.mjs"], { cwd: folder, stdio: ["ignore", "pipe", "pipe"] }))).out);
+    const first = await start();
+    const bare = spawnSync(process.execPath, ["src/podwayd.ts"], { cwd: folder, encoding: "utf8" });
+    expect(first).toBeLessThan(Number(bare.stdout) - 5);
+    expect(existsSync(join(folder, "ran"))).toBe(false);
   });
 
   test("says that it is not installed", async () => {
