@@ -117,6 +117,7 @@ export class Neighbours {
   }
 
   /** The answer to a `connect` action. */
+  // oxlint-disable-next-line max-params -- an event of the world as it is reported, like `accepted`
   connected(peer: number, connection: number, local: Ip, remote: Ip, now: Instant): void {
     const dialler = this.#byId[peer];
     const session = dialler?.connected({ connection, local, remote, outgoing: true }, now);
@@ -132,10 +133,12 @@ export class Neighbours {
   }
 
   /** Octets of a connection: buffer[start, end), read during the call only. */
+  // oxlint-disable-next-line max-params -- once per chunk: no object is made for it
   bytes(connection: number, buffer: Uint8Array, start: number, end: number, now: Instant): void {
     const owned = this.#connections.get(connection);
     if (!owned) return;
-    owned.peer.bytes(owned.session, buffer, start, end, now);
+    owned.session.bytes(buffer, start, end, now);
+    owned.peer.notice(now);
     this.#settle(owned.peer, now);
   }
 
@@ -181,7 +184,7 @@ export class Neighbours {
   /** What is to be done, in order; each is handed out once. */
   takeActions(): Action[] {
     const out = this.#actions;
-    if (out.length > 0) this.#actions = [];
+    this.#actions = [];
     return out;
   }
 
@@ -258,16 +261,17 @@ export class Neighbours {
     const range = this.#ranges.find((one) => contains(one.range, remote));
     if (!range) return "no peer and no range of the configuration has this address";
     if (local === remote) return "this is our own address";
-    const members = (): Peer[] => this.#all().filter(({ facts }) => facts.range === range.name);
-    if (members().length >= range.limit) for (const peer of members()) this.#collectOne(peer);
-    if (members().length >= range.limit) return `range ${range.name} has reached its limit of ${range.limit} neighbours; raise it if they are all wanted`;
+    const members = this.#all().filter(({ facts }) => facts.range === range.name);
+    const isFull = members.length >= range.limit && !members.filter((peer) => this.#collectOne(peer)).length;
+    if (isFull) return `range ${range.name} has reached its limit of ${range.limit} neighbours; raise it if they are all wanted`;
     return this.#add(factsOfRange(range, remote), now) ?? `there are ${maxPeers} neighbours already`;
   }
 
   #add(facts: PeerFacts, now: Instant): Peer | undefined {
     const id = this.#freeId();
     if (id === undefined) {
-      this.#act({ type: "note", note: note("error", "bgp.too-many-peers", `${facts.name}: not started, there are ${maxPeers} neighbours already`, { peer: facts.name }) });
+      const text = `${facts.name}: not started, there are ${maxPeers} neighbours already`;
+      this.#act({ type: "note", note: note("error", "bgp.too-many-peers", text, { peer: facts.name }) });
       return undefined;
     }
     const world = { identity: this.#identity, sink: this.#sink, restart: () => this.#restart, act: (action: Action) => this.#act(action) };
@@ -301,7 +305,8 @@ export class Neighbours {
   /** A neighbour that does not simply go on under its name: a dynamic one under the ranges of now, or one that is removed. */
   #reconsider(peer: Peer, peers: readonly PeerSettings[], now: Instant): void {
     const { address } = peer.facts;
-    const range = peer.isDynamic && !peers.some((settings) => settings.address === address) ? this.#ranges.find((one) => contains(one.range, address)) : undefined;
+    const isOwnPeer = peers.some((settings) => settings.address === address);
+    const range = peer.isDynamic && !isOwnPeer ? this.#ranges.find((one) => contains(one.range, address)) : undefined;
     if (range && range.remoteAs === peer.facts.session.remoteAs) this.#adopt(peer, factsOfRange(range, address), now);
     else this.#remove(peer, now);
   }

@@ -116,7 +116,7 @@ export class Peer implements SessionHost {
 
   start(now: Instant): void {
     this.#primary.start(now);
-    this.#look(now);
+    this.notice(now);
   }
 
   /** Ends every connection for good; the neighbour then refuses all until it is started again. */
@@ -124,7 +124,7 @@ export class Peer implements SessionHost {
     this.#dropSecond(fault, text, now);
     this.#primary.stop(text, false, now, fault && (mustForget(fault) ? hardened(fault, this.terms) : fault));
     this.#lastEnd = text;
-    this.#look(now);
+    this.notice(now);
   }
 
   /** Administrative reset, or a change of settings (RFC 4486): begins anew at once. */
@@ -134,7 +134,7 @@ export class Peer implements SessionHost {
     const fault = subcode === ceaseSubcode.administrativeReset ? ceaseWithText(subcode, text) : cease(subcode, text);
     this.#dropSecond(fault, text, now);
     this.#primary.stop(text, true, now, fault);
-    this.#look(now);
+    this.notice(now);
   }
 
   /** Product §6.2: what stopping the daemon says to this peer so that it goes on forwarding, if it can. */
@@ -153,7 +153,7 @@ export class Peer implements SessionHost {
     this.#primary.passive = this.isPassive;
     // Listening was all it did: now it dials.
     if (was && !this.isPassive && this.#primary.state === "Active") this.#primary.stop("now connects itself", true, now);
-    this.#look(now);
+    this.notice(now);
   }
 
   /** An inbound connection of this neighbour. Undefined if it is not wanted; the caller closes it then. */
@@ -167,7 +167,7 @@ export class Peer implements SessionHost {
       session.start(now);
     }
     session.connected(link, now);
-    this.#look(now);
+    this.notice(now);
     return session;
   }
 
@@ -176,7 +176,7 @@ export class Peer implements SessionHost {
     const { state } = this.#primary;
     if (state !== "Connect" && state !== "Active") return undefined;
     this.#primary.connected(link, now);
-    this.#look(now);
+    this.notice(now);
     return this.#primary;
   }
 
@@ -184,23 +184,25 @@ export class Peer implements SessionHost {
     if (this.#primary.state !== "Connect") return;
     const { address, port } = this.#facts;
     this.#primary.connectFailed(`cannot connect to ${address} port ${port}: ${text}`, now);
-    this.#look(now);
-  }
-
-  bytes(session: Session, buffer: Uint8Array, start: number, end: number, now: Instant): void {
-    session.bytes(buffer, start, end, now);
-    this.#look(now);
+    this.notice(now);
   }
 
   closed(session: Session, text: string, now: Instant): void {
     session.closed(`connection lost: ${text}`, now);
-    this.#look(now);
+    this.notice(now);
   }
 
   wake(now: Instant): void {
     this.#second?.wake(now);
     this.#primary.wake(now);
-    this.#look(now);
+    this.notice(now);
+  }
+
+  /** Notices a change of state; after everything that may have made one. */
+  notice(now: Instant): void {
+    if (this.state === this.#seen) return;
+    this.#seen = this.state;
+    this.#since = now;
   }
 
   nextDeadline(): Instant | undefined {
@@ -230,7 +232,7 @@ export class Peer implements SessionHost {
     if (!agreed.ok) return agreed.fault;
     const other = session === this.#primary ? this.#second : this.#primary;
     if (other?.link && (other.state === "OpenConfirm" || other.state === "Established")) {
-      const gone = loser(contender(session), contender(other), this.#speaker(), theirs, now);
+      const gone = loser({ newer: contender(session), older: contender(other) }, this.#speaker(), theirs, now);
       if (gone) this.#drop(gone === "newer" ? session : other, now);
       if (gone === "newer") return undefined;
     }
@@ -242,7 +244,7 @@ export class Peer implements SessionHost {
     if (other && !this.#mayYetWin(other, session, terms)) this.#drop(other, now);
     if (session !== this.#primary) this.#promote(session);
     this.#say("info", "bgp.established", `session with AS ${terms.remoteAs} is up`);
-    this.#look(now);
+    this.notice(now);
     this.sink.up(this.id, terms);
   }
 
@@ -255,7 +257,7 @@ export class Peer implements SessionHost {
     if (wasEstablished) {
       this.flaps++;
       this.#plain = false;
-      this.#look(now);
+      this.notice(now);
       this.sink.down(this.id, { retain: retains(session.terms!, cause), reason });
     }
     // The connection that is left is now the one that counts.
@@ -315,13 +317,6 @@ export class Peer implements SessionHost {
   #foremost(): Session {
     const rank = (session: Session): number => states.indexOf(session.state);
     return this.#second && rank(this.#second) > rank(this.#primary) ? this.#second : this.#primary;
-  }
-
-  /** Notices a change of state. */
-  #look(now: Instant): void {
-    if (this.state === this.#seen) return;
-    this.#seen = this.state;
-    this.#since = now;
   }
 
   #countReceived({ code, subcode, data }: Cause & { readonly kind: "received" }): void {

@@ -15,6 +15,12 @@ export interface Contender {
   readonly established: { readonly since: Instant; readonly terms: SessionTerms } | undefined;
 }
 
+export interface Contenders {
+  /** The one an OPEN has just come on. */
+  readonly newer: Contender;
+  readonly older: Contender;
+}
+
 /** Two connections dialled from either side within this time of each other crossed; later, the newer one is a new beginning. */
 export const collisionMillis = 5000;
 
@@ -30,7 +36,7 @@ export const collisionMillis = 5000;
  * half-open TCP would be locked out for a hold time. (RFC 4724 §5 drops the old one as soon as TCP comes up; we wait for
  * the OPEN, so that a mere port scan resets nobody.)
  */
-export function loser(newer: Contender, older: Contender, us: Speaker, them: Speaker, now: Instant): "newer" | "older" | undefined {
+export function loser({ newer, older }: Contenders, us: Speaker, them: Speaker, now: Instant): "newer" | "older" | undefined {
   const crossed = newer.outgoing !== older.outgoing;
   if (older.established) {
     const { since, terms } = older.established;
