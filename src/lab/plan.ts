@@ -3,9 +3,9 @@
  * Pure: nothing is read and nothing is done here; `netns.ts` and `processes.ts` carry the plan out.
  */
 import { type Family, parseIp } from "#base/ip.ts";
-import { prefixFamily, type Prefix } from "#base/prefix.ts";
 import { type LabKind, type LabLink, type LabMachine, labMachines, type LabSection } from "#config/lab-schema.ts";
 import { type Expectation, expandExpectations } from "./expectation.ts";
+import { namespaceOf, planPods, type PodPlan } from "./pod-plan.ts";
 
 /** As much of the document as a lab needs. */
 export interface LabDocument {
@@ -65,27 +65,7 @@ export interface ProcessPlan {
   readonly log: string;
 }
 
-export interface PodPlan {
-  readonly name: string;
-  readonly namespace: string;
-  readonly node: string;
-  readonly nodeNamespace: string;
-  /** The node's end of the veth; the pod's is eth0. */
-  readonly device: string;
-  /** Where its address comes from: the node's CIDR of a pool (the `index`-th address of it), or stated ones. */
-  readonly source: { readonly pool: string; readonly index: number } | { readonly addresses: readonly string[] };
-  readonly family: Family;
-  readonly mtu: number;
-  /** Source of what the node itself sends to the pod. */
-  readonly nodeAddress: string | undefined;
-}
-
-export const defaultWithinSeconds = 60;
-const ethernetMtu = 1500;
-/** Outer IPv4, UDP and VXLAN headers and the inner Ethernet header (RFC 7348 §5). */
-const vxlanOverhead = 50;
-/** Address 0 of a CIDR is the network's (and a tunnel device's), 1 is left to the node. */
-const firstPodIndex = 2;
+const defaultWithinSeconds = 60;
 
 /** The plan of the lab `document` declares. `document.lab` has no problems (config/lab-schema.ts `labProblems`). */
 export function planLab(document: LabDocument, places: Places): LabPlan {
@@ -107,11 +87,6 @@ export function planLab(document: LabDocument, places: Places): LabPlan {
     }),
     withinSeconds: document.lab.expect?.within ?? defaultWithinSeconds,
   };
-}
-
-/** Name of a machine's network namespace (product §5). */
-export function namespaceOf(lab: string, machine: string): string {
-  return `pw-${lab}-${machine}`;
 }
 
 function wire(lab: string, link: LabLink): string {
@@ -247,59 +222,4 @@ export function apiSocket(home: string): string {
 }
 export function birdSocket(home: string): string {
   return `${home}/bird.ctl`;
-}
-
-function planPods(document: LabDocument, machines: readonly LabMachine[]): PodPlan[] {
-  const onNode = new Map<string, number>();
-  const inPool = new Map<string, number>();
-  const next = (counts: Map<string, number>, key: string): number => {
-    const value = counts.get(key) ?? 0;
-    counts.set(key, value + 1);
-    return value;
-  };
-  return machines.flatMap((machine) => {
-    if (machine.kind !== "host" || machine.node === undefined) return [];
-    const pool = document.pools.find((one) => one.name === machine.pool);
-    const cidr = (pool?.cidr ?? machine.addresses![0]!) as Prefix;
-    const family = prefixFamily(cidr);
-    const node = document.nodes[machine.node];
-    return [
-      {
-        name: machine.name,
-        namespace: namespaceOf(document.name, machine.name),
-        node: machine.node,
-        nodeNamespace: namespaceOf(document.name, machine.node),
-        device: `pod${next(onNode, machine.node) + 1}`,
-        source: pool
-          ? { pool: pool.name, index: firstPodIndex + next(inPool, `${machine.node}/${pool.name}`) }
-          : { addresses: machine.addresses!.map((text) => text.split("/")[0]!) },
-        family,
-        mtu: pool?.backend === "vxlan" ? ethernetMtu - vxlanOverhead : ethernetMtu,
-        nodeAddress: family === 4 ? node?.address : node?.address6,
-      },
-    ];
-  });
-}
-
-/** Addresses of a veth pair's node end: what every pod has as its gateway (product §6.12). */
-export const gateways: Readonly<Record<Family, string>> = { 4: "169.254.1.1", 6: "fe80::1" };
-
-/** Wire, node's lines and pod's lines that attach `pod` with `addresses` (without length). */
-export function attachLines(pod: PodPlan, addresses: readonly string[]): { readonly wire: string; readonly node: string[]; readonly pod: string[] } {
-  const node = [`link set ${pod.device} mtu ${pod.mtu} up`];
-  const inside = [`link set eth0 mtu ${pod.mtu} up`];
-  for (const family of [4, 6] as const) {
-    const own = addresses.filter((address) => address.includes(":") === (family === 6));
-    if (own.length === 0) continue;
-    const full = family === 4 ? 32 : 128;
-    node.push(`addr add ${gateways[family]}/${family === 4 ? "32 scope link" : "64 nodad"} dev ${pod.device}`);
-    for (const address of own) {
-      const from = pod.nodeAddress !== undefined && pod.family === family ? ` src ${pod.nodeAddress}` : "";
-      node.push(`route add ${address}/${full} dev ${pod.device}${from}`);
-      inside.push(`addr add ${address}/${full} dev eth0${family === 6 ? " nodad" : ""}`);
-    }
-    if (family === 4) inside.push(`route add ${gateways[4]}/32 dev eth0 scope link`);
-    inside.push(`route add ${family === 4 ? "0.0.0.0/0" : "::/0"} via ${gateways[family]} dev eth0`);
-  }
-  return { wire: `link add ${pod.device} netns ${pod.nodeNamespace} type veth peer name eth0 netns ${pod.namespace}`, node, pod: inside };
 }

@@ -4,7 +4,8 @@ import { addressAt, type Prefix } from "#base/prefix.ts";
 import { controlPaths, type LeaseView } from "#daemon/control.ts";
 import { awaitFact, ipBatch } from "./command.ts";
 import { getJson } from "./daemon-client.ts";
-import { apiSocket, attachLines, type PodPlan } from "./plan.ts";
+import { apiSocket } from "./plan.ts";
+import { attachLines, type PodPlan } from "./pod-plan.ts";
 import { type LabRecord, saveRecord } from "./record.ts";
 
 const leaseMillis = 30_000;

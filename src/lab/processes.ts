@@ -153,10 +153,13 @@ export async function startMachine(record: LabRecord, machine: MachineRecord): P
   if (machine.kind === "frr") await configureFrr(machine);
 }
 
+/** What a program said last; of a JSON line its `text`. */
 function lastLine(file: string): string {
+  let line = "";
   try {
-    return (readFileSync(file, "utf8").trimEnd().split("\n").at(-1) ?? "").slice(0, 300);
+    line = readFileSync(file, "utf8").trimEnd().split("\n").at(-1) ?? "";
+    return ((JSON.parse(line) as { readonly text?: string }).text ?? line).slice(0, 300);
   } catch {
-    return "";
+    return line.slice(0, 300);
   }
 }

@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import { readLabDocument } from "#lab/document.ts";
 import { mermaid } from "#lab/graph.ts";
-import { attachLines, type LabPlan, planLab } from "#lab/plan.ts";
+import { type LabPlan, planLab } from "#lab/plan.ts";
+import { attachLines } from "#lab/pod-plan.ts";
 
 const places = (lab: string) => ({ topology: `/labs/${lab}.yaml`, home: `/run/podway/lab/${lab}`, node: "/opt/node", podwayd: "/opt/podwayd.ts" });
 const planOf = (lab: string): LabPlan => planLab(readLabDocument(`topology/${lab}.yaml`), places(lab));
