@@ -21,7 +21,7 @@ import type { Session } from "./session.ts";
 import type { SessionSink, SessionTerms } from "./terms.ts";
 
 /** Ids are columns of 16 bits in the RIB. */
-export const maxPeers = 65_535;
+const maxPeers = 65_535;
 /** A dynamic neighbour that is down stays visible (and keeps its back-off) this long at least, unless its range is full. */
 export const lingerMillis = 30_000;
 /** How often the RIB is asked whether it has forgotten those who left. */

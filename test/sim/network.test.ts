@@ -1,3 +1,4 @@
+import { assert } from "#base/assert.ts";
 import { expect, test } from "vitest";
 import { noFaults, someFaults } from "./network.ts";
 import { type PairOptions, wirePair } from "./wire-pair.ts";
@@ -15,6 +16,10 @@ for (const [name, options] of Object.entries(kinds)) {
   test(`${name}: under 25 seeds of faults the pair always ends Established over one connection, and stays so`, () => {
     for (let seed = 1; seed <= 25; seed++) {
       const pair = wirePair(seed, options);
+      // What the RIB has been told and what the session layer says of itself never differ, after any event.
+      pair.network.afterEvent = () => {
+        for (const { node, sink } of [pair.a, pair.b]) assert(node.speaker?.isEstablished(1) !== !sink.terms.has(1), `seed ${seed}: told and true differ`);
+      };
       pair.network.faults = someFaults;
       pair.network.run(10 * minute);
       pair.network.faults = noFaults;

@@ -92,7 +92,6 @@ export class Network<S extends SimSpeaker> {
   #hash = 2_166_136_261;
   /** Runs after every event: where checkers stand. */
   afterEvent: (() => void) | undefined;
-  steps = 0;
 
   constructor(seed: number) {
     this.random = chance(seed);
@@ -129,7 +128,6 @@ export class Network<S extends SimSpeaker> {
       const { at, event } = this.#queue.pop()!;
       this.#now = at as Instant;
       this.#happen(event);
-      this.steps++;
       this.afterEvent?.();
     }
     this.#now = until as Instant;

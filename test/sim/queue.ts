@@ -3,9 +3,6 @@ export class EventQueue<T> {
   readonly #heap: { readonly at: number; readonly turn: number; readonly event: T }[] = [];
   #turn = 0;
 
-  get size(): number {
-    return this.#heap.length;
-  }
   /** When the next event is; Infinity if there is none. */
   get nextAt(): number {
     return this.#heap[0]?.at ?? Infinity;

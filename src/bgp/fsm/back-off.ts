@@ -11,9 +11,9 @@ export const eagerDialMillis = 1000;
 const eagerDials = 15;
 const firstIdleHoldMillis = 500;
 /** A peer that rejects us for good costs one connection a minute. */
-export const idleHoldCeilingMillis = 60_000;
+const idleHoldCeilingMillis = 60_000;
 /** A session that lived this long was a good one: what ended it is no oscillation. */
-export const stableMillis = 5000;
+const stableMillis = 5000;
 
 export class BackOff {
   #dials = 0;

@@ -15,14 +15,14 @@ export interface Contender {
   readonly established: { readonly since: Instant; readonly terms: SessionTerms } | undefined;
 }
 
-export interface Contenders {
+interface Contenders {
   /** The one an OPEN has just come on. */
   readonly newer: Contender;
   readonly older: Contender;
 }
 
 /** Two connections dialled from either side within this time of each other crossed; later, the newer one is a new beginning. */
-export const collisionMillis = 5000;
+const collisionMillis = 5000;
 
 /**
  * An OPEN of `them` came on the newer connection while the older had its own; which of the two goes? Undefined: the other

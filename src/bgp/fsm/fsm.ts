@@ -63,9 +63,9 @@ export type FsmAction =
   | { readonly type: "ended"; readonly cause: Cause; readonly wasEstablished: boolean };
 
 /** RFC 4271 §8.2.2: "a large value", 4 minutes suggested. */
-export const openHoldMillis = 240_000;
+const openHoldMillis = 240_000;
 /** A dial is given this long at least, whatever the back-off says: TCP repeats a lost SYN after one second. */
-export const dialMillis = 3000;
+const dialMillis = 3000;
 /** RFC 9687 §4.4: the greater of 8 minutes and twice the hold time. */
 const leastSendHoldMillis = 480_000;
 

@@ -74,7 +74,7 @@ export function withoutCapabilities(open: Open): Open {
   return { ...open, capabilities: noCapabilities };
 }
 
-export interface Ends {
+interface Ends {
   readonly local: Ip;
   readonly remote: Ip;
 }
