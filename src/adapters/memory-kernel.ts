@@ -83,13 +83,21 @@ export class MemoryKernel implements Kernel {
     this.#listeners.clear();
   }
 
+  /** How many listen to events now. */
+  get listeners(): number {
+    return this.#listeners.size;
+  }
   /** Somebody else changes a row of ours: `row` undefined deletes it. Listeners hear of it. */
   meddle<T extends TableName>(table: T, key: string, row: Rows[T] | undefined): void {
+    this.meddleUnheard(table, key, row);
+    this.tell({ kind: "changed", tables: new Set<TableName | "underlay">([table]) });
+  }
+  /** As `meddle`, but the event is lost. */
+  meddleUnheard<T extends TableName>(table: T, key: string, row: Rows[T] | undefined): void {
     const rows = this.#tables[table] as Map<string, Rows[T]>;
     if (row !== undefined) rows.set(key, row);
     else if (table === "link") this.#dropLink(key);
     else rows.delete(key);
-    this.tell({ kind: "changed", tables: new Set<TableName | "underlay">([table]) });
   }
   /** A route of another protocol. */
   addForeignRoute(row: RouteRow): void {

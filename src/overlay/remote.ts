@@ -25,7 +25,10 @@ export interface PoolPlan {
   readonly metric: number;
 }
 
-/** The pool's leases of other nodes. Of two claims on one CIDR the younger counts: its node is the one the store let in last. */
+/**
+ * The pool's leases of other nodes, oldest first, so that every node settles a clash alike. Of two claims on one CIDR the younger
+ * counts: its node is the one the store let in last.
+ */
 export function remoteLeases(plan: PoolPlan): readonly Lease[] {
   const newest = new Map<Prefix, Lease>();
   for (const lease of plan.leases) {
@@ -33,7 +36,8 @@ export function remoteLeases(plan: PoolPlan): readonly Lease[] {
     const held = newest.get(lease.cidr);
     if (held === undefined || held.createRevision < lease.createRevision) newest.set(lease.cidr, lease);
   }
-  return [...newest.values()].filter((lease) => lease.node !== plan.self.node && lease.cidr !== plan.own);
+  const others = [...newest.values()].filter((lease) => lease.node !== plan.self.node && lease.cidr !== plan.own);
+  return others.toSorted((a, b) => (a.createRevision < b.createRevision ? -1 : a.createRevision > b.createRevision ? 1 : 0));
 }
 
 /** The underlay address of that family a lease's node is reached by. */
