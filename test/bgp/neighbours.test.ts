@@ -183,6 +183,26 @@ describe("two connections", () => {
     expect(hub.neighbours.connectionOf(1)).toBe(2);
   });
 
+  test("when the connection it waited for breaks, the other one is all there is: nobody is dialled beside it", () => {
+    const { hub } = collide("10.0.0.9", [1, 2]);
+    hub.neighbours.closed(1, "reset", at(0));
+    expect(hub.states()).toEqual(["a OpenConfirm"]);
+    expect(hub.sleep(20_000)).toEqual(["note bgp.attempt"]);
+    expect(hub.hear(2, encodeKeepalive())).toEqual(["note bgp.established"]);
+    expect(hub.neighbours.connectionOf(1)).toBe(2);
+  });
+
+  test("what still comes in on a connection we closed is not taken for the next one's", () => {
+    const hub = new Hub([peerOf("a", "10.0.0.9", { passive: true })]).establish(1, "10.0.0.9");
+    hub.neighbours.reset("a", "x", at(0));
+    hub.accept(2, "10.0.0.9");
+    expect(hub.hear(1, openOf("10.0.0.9"), encodeKeepalive())).toEqual([]);
+    hub.neighbours.closed(1, "closed", at(0));
+    expect(hub.states()).toEqual(["a OpenSent"]);
+    hub.hear(2, openOf("10.0.0.9"), encodeKeepalive());
+    expect(hub.neighbours.connectionOf(1)).toBe(2);
+  });
+
   test("an inbound session ends a dial that is still under way", () => {
     const hub = new Hub([peerOf("a", "10.0.0.9")]);
     hub.take();
@@ -259,6 +279,15 @@ describe("ranges", () => {
     expect(hub.accept(4, "10.2.0.3")[0], "its routes are still held").toBe("4: Cease/Connection Rejected");
     hub.sink.remembered.delete(1);
     expect(hub.accept(5, "10.2.0.3")).toEqual(["5: OPEN"]);
+  });
+
+  test("one that is down and forgotten stays to be seen for a while", () => {
+    const hub = new Hub([], [wide]).establish(1, "10.2.0.1");
+    hub.neighbours.closed(1, "connection reset by peer", at(hub.now));
+    hub.sleep(lingerMillis - 2000);
+    expect(hub.neighbours.info()).toMatchObject([{ name: "wide-10.2.0.1", reason: "connection lost: connection reset by peer", flaps: 1 }]);
+    hub.sleep(4000);
+    expect(hub.states()).toEqual([]);
   });
 
   test("one that is down comes back under its id; it goes when the RIB has forgotten it, and its id is given anew", () => {

@@ -176,6 +176,17 @@ describe("timers", () => {
     expect(bench.sink.ends).toEqual([{ retain: true, reason: "hold timer expired: nothing heard for 9 s (sent Hold Timer Expired)" }]);
   });
 
+  test("UPDATEs alone keep it up, and the silence after them ends it all the same", () => {
+    const bench = new Bench({ holdSeconds: 9 }).establish();
+    for (let s = 1; s <= 30; s++) {
+      bench.sleepTo(s * 1000);
+      bench.hear(endOfRib);
+    }
+    bench.sleepTo(38_999);
+    expect(bench.neighbours.isEstablished(1)).toBe(true);
+    expect(bench.sleepTo(39_000)).toContain("Hold Timer Expired");
+  });
+
   test("with hold time 0 silence is borne for ever and nothing is sent", () => {
     const bench = new Bench().establish(theirOpen({ holdSeconds: 0 }));
     expect(bench.sleepTo(10_000_000)).toEqual([]);
