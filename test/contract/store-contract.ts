@@ -24,18 +24,16 @@ export const faultCode = (work: Promise<unknown>): Promise<string> =>
   );
 
 export function storeContract(name: string, open: () => Promise<StoreHarness>): void {
-  const checks = { ...writeChecks, ...leaseChecks, ...watchChecks };
+  const checks: Record<string, Check> = { ...writeChecks, ...leaseChecks, ...watchChecks };
   describe(`store contract: ${name}`, () => {
-    for (const [sentence, check] of Object.entries(checks)) {
-      test(sentence, async () => {
-        const harness = await open();
-        try {
-          await check(harness);
-        } finally {
-          await harness.close();
-        }
-      });
-    }
+    test.each(Object.keys(checks))("%s", async (sentence) => {
+      const harness = await open();
+      try {
+        await checks[sentence]!(harness);
+      } finally {
+        await harness.close();
+      }
+    });
   });
 }
 
