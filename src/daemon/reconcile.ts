@@ -94,7 +94,8 @@ class KernelReconciler implements Reconciler {
   }
 
   async run(signal: AbortSignal, ready: () => void = () => undefined): Promise<void> {
-    const ended = new AbortController(), both = AbortSignal.any([signal, ended.signal]);
+    const ended = new AbortController(),
+      both = AbortSignal.any([signal, ended.signal]);
     const end = (): void => ended.abort();
     await Promise.all([this.#work(both, ready).finally(end), this.#hear(both).finally(end)]);
   }
@@ -120,7 +121,7 @@ class KernelReconciler implements Reconciler {
   async #work(signal: AbortSignal, ready: () => void): Promise<void> {
     const woken = (): void => this.#wake();
     signal.addEventListener("abort", woken);
-    for (let waitMillis = 0, isReady = false; ; ) {
+    for (let waitMillis = 0, isReady = false; ;) {
       await this.#reason(waitMillis, signal);
       if (signal.aborted) return;
       const whole = await this.#pass();
@@ -137,7 +138,10 @@ class KernelReconciler implements Reconciler {
   async #reason(waitMillis: number, signal: AbortSignal): Promise<void> {
     if (!this.#mayWork) {
       const timeout = new AbortController();
-      await Promise.race([new Promise<void>((resolve) => (this.#wake = resolve)), pause(waitMillis, undefined, { signal: timeout.signal }).catch(() => undefined)]);
+      await Promise.race([
+        new Promise<void>((resolve) => (this.#wake = resolve)),
+        pause(waitMillis, undefined, { signal: timeout.signal }).catch(() => undefined),
+      ]);
       timeout.abort();
       if (!this.#mayWork && !signal.aborted) this.#mustLook = true;
     }
@@ -152,7 +156,9 @@ class KernelReconciler implements Reconciler {
 
   /** One pass; true if nothing failed. */
   async #pass(): Promise<boolean> {
-    const started = performance.now(), wanted = this.#wanted, fabric = wanted?.fabric ?? emptyFabric;
+    const started = performance.now(),
+      wanted = this.#wanted,
+      fabric = wanted?.fabric ?? emptyFabric;
     if (wanted !== undefined) wantAll(this.#deltas, fabric);
     try {
       // A switch is never written unseen: its value may be one that stays.
@@ -243,7 +249,8 @@ class KernelReconciler implements Reconciler {
   }
 
   #entries(name: TableName): KernelView["tables"][number]["entries"] {
-    const { desired, actual } = deltaOf(this.#deltas, name), describe = describeRow[name] as (row: Rows[TableName]) => string;
+    const { desired, actual } = deltaOf(this.#deltas, name),
+      describe = describeRow[name] as (row: Rows[TableName]) => string;
     const text = (row: Rows[TableName] | undefined): string | null => (row === undefined ? null : describe(row));
     return [...new Set([...desired.keys(), ...actual.keys()])].map((key) => ({
       key,

@@ -17,6 +17,7 @@ class Chunk {
   readonly runStart: number[] = [];
   readonly runSource: number[] = [];
   readonly runAlternative: (Uint8Array | undefined)[] = [];
+  readonly runMessages: number[] = [];
 
   constructor(size: number) {
     this.bytes = new Uint8Array(size);
@@ -29,6 +30,8 @@ export interface Cursor {
   offset: number;
   /** Octets of the lane passed so far, skipped ones included. */
   position: number;
+  /** Messages given so far. */
+  messages: number;
 }
 
 export class Lane {
@@ -48,7 +51,7 @@ export class Lane {
 
   /** A cursor that will read what is written from now on. */
   cursor(): Cursor {
-    return { chunk: this.#tail, run: this.#tail.runStart.length, offset: this.#tail.used, position: this.#written };
+    return { chunk: this.#tail, run: this.#tail.runStart.length, offset: this.#tail.used, position: this.#written, messages: 0 };
   }
 
   /** Starts a run. `expectMuch`: bulk is coming, use large chunks. */
@@ -72,6 +75,7 @@ export class Lane {
   /** A message was written up to offset `end` of the tail. */
   advance(end: number): void {
     this.#written += end - this.#tail.used;
+    this.#tail.runMessages[this.#tail.runMessages.length - 1]!++;
     this.#tail.used = end;
   }
 
@@ -80,6 +84,7 @@ export class Lane {
     tail.runStart.push(tail.used);
     tail.runSource.push(this.#source);
     tail.runAlternative.push(alternative);
+    tail.runMessages.push(0);
   }
 }
 
@@ -98,7 +103,7 @@ export function read(cursor: Cursor, member: number, room: number, give: (bytes:
 }
 
 function readChunk(cursor: Cursor, member: number, give: (bytes: Uint8Array) => void): number {
-  const { bytes, used, runStart, runSource, runAlternative } = cursor.chunk;
+  const { bytes, used, runStart, runSource, runAlternative, runMessages } = cursor.chunk;
   let from = cursor.offset, given = 0;
   const flush = (to: number): void => {
     if (to > from) {
@@ -107,7 +112,10 @@ function readChunk(cursor: Cursor, member: number, give: (bytes: Uint8Array) => 
     }
   };
   for (let run = cursor.run; run < runStart.length; run++) {
-    if (runSource[run] !== member) continue;
+    if (runSource[run] !== member) {
+      cursor.messages += runMessages[run]!;
+      continue;
+    }
     const start = runStart[run]!, end = run + 1 < runStart.length ? runStart[run + 1]! : used;
     flush(start);
     from = end;
@@ -115,6 +123,7 @@ function readChunk(cursor: Cursor, member: number, give: (bytes: Uint8Array) => 
     if (alternative) {
       give(alternative);
       given += alternative.length;
+      cursor.messages++;
     }
   }
   flush(used);

@@ -31,6 +31,13 @@ export class Told {
     return prefix < this.#source.length ? this.#source[prefix]! : 0;
   }
 
+  /** How many were told from the routes of one peer: those that peer itself was not told. */
+  countFrom(peer: number): number {
+    let count = 0;
+    for (let prefix = 0; prefix < this.#set.length; prefix++) if (this.#set[prefix] !== 0 && this.#source[prefix] === peer) count++;
+    return count;
+  }
+
   put(prefix: number, set: number, source: number): void {
     if (prefix >= this.#set.length) {
       let size = this.#set.length;

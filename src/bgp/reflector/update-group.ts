@@ -51,6 +51,8 @@ interface Member {
   /** End-of-RIB after the first telling, or the end of a route refresh (RFC 7313). */
   readonly last: Uint8Array | undefined;
   lastRead: Instant;
+  /** Messages of cursors it had before. */
+  messages: number;
 }
 
 export class UpdateGroup {
@@ -99,7 +101,7 @@ export class UpdateGroup {
     let catchUp = [...this.#catchUps].find((open) => open.isOpen);
     if (!catchUp) this.#catchUps.add((catchUp = new CatchUp(this.told, this.#parts.attributes, true)));
     catchUp.members.add(peer);
-    this.members.set(peer, { peer, catchUp, cursor: catchUp.lane.cursor(), backlog: first ? [first] : [], lastAfter: this.#owedTotal, last, lastRead: now });
+    this.members.set(peer, { peer, catchUp, cursor: catchUp.lane.cursor(), backlog: first ? [first] : [], lastAfter: this.#owedTotal, last, lastRead: now, messages: 0 });
   }
 
   leave(peer: number): void {
@@ -139,6 +141,12 @@ export class UpdateGroup {
     }
     if (given > 0) member.lastRead = now;
     return given;
+  }
+
+  /** UPDATEs given to a member since it joined. */
+  messagesTo(peer: number): number {
+    const member = this.members.get(peer);
+    return member ? member.messages + member.cursor.messages : 0;
   }
 
   close(): void {
@@ -214,7 +222,7 @@ export class UpdateGroup {
     this.#catchUps.add(catchUp);
     catchUp.members.add(member.peer);
     member.catchUp = catchUp;
-    member.cursor = catchUp.lane.cursor();
+    move(member, catchUp.lane);
   }
 
   /** Writes more for a member that is behind, or brings it back into the group. False if nothing was left to do. */
@@ -223,7 +231,7 @@ export class UpdateGroup {
     if (catchUp.isDone) {
       this.#leaveCatchUp(member);
       member.catchUp = undefined;
-      member.cursor = this.#lane.cursor();
+      move(member, this.#lane);
       return true;
     }
     for (const peer of catchUp.members) {
@@ -259,4 +267,9 @@ export class UpdateGroup {
   #mayEnd(member: Member): boolean {
     return !member.catchUp && member.backlog.length === 0 && member.cursor.position === this.#lane.written && this.#toldTotal >= member.lastAfter!;
   }
+}
+
+function move(member: Member, lane: Lane): void {
+  member.messages += member.cursor.messages;
+  member.cursor = lane.cursor();
 }

@@ -5,28 +5,37 @@
 import type { FamilyIndex, SessionTerms } from "../terms.ts";
 import type { Instant } from "#base/time.ts";
 
-/** No new session for this long: who has not come by then is not waited for. */
-const quietMillis = 3000;
+/** No new restarting-capable session for this long: who has not come by then is not waited for. */
+const quietMillis = 2000;
 
 export class Deferral {
   #until: Instant | undefined;
   #quietAt = 0 as Instant;
+  #awaitsOwn = true;
+  #hasRanges = false;
   readonly #expected = new Set<number>();
   readonly #waiting = new Map<number, Set<FamilyIndex>>(); // peers that are up and owe End-of-RIB
 
-  /** Called once at the start of a restart. `expected`: peers that were configured before; `limitMillis`: the longest wait. */
-  begin(expected: Iterable<number>, limitMillis: number, now: Instant): void {
+  /** Called once at the start of a restart. `expected`: peers that are configured; `hasRanges`: others may come too. */
+  begin(expected: Iterable<number>, hasRanges: boolean, limitMillis: number, now: Instant): void {
     for (const peer of expected) this.#expected.add(peer);
+    this.#hasRanges = hasRanges;
     this.#until = (now + limitMillis) as Instant;
     this.#quietAt = (now + quietMillis) as Instant;
+  }
+
+  /** What this speaker originates itself is in place: a peer must not sweep it for want of being told in time. */
+  ownIsKnown(): void {
+    this.#awaitsOwn = false;
   }
 
   up(peer: number, terms: SessionTerms, now: Instant): void {
     if (this.#until === undefined) return;
     this.#expected.delete(peer);
-    this.#quietAt = (now + quietMillis) as Instant;
     const restart = terms.gracefulRestart;
-    if (!restart || restart.restarting) return;
+    if (!restart) return;
+    this.#quietAt = (now + quietMillis) as Instant;
+    if (restart.restarting) return;
     const families = new Set(terms.families);
     if (families.size > 0) this.#waiting.set(peer, families);
   }
@@ -42,12 +51,12 @@ export class Deferral {
 
   isDeferring(now: Instant): boolean {
     if (this.#until === undefined) return false;
-    const done = this.#waiting.size === 0 && (this.#expected.size === 0 || now >= this.#quietAt);
+    const done = !this.#awaitsOwn && this.#waiting.size === 0 && ((this.#expected.size === 0 && !this.#hasRanges) || now >= this.#quietAt);
     if (!done && now < this.#until) return true;
     this.#until = undefined;
     return false;
   }
   nextDeadline(): Instant | undefined {
-    return this.#until === undefined ? undefined : this.#waiting.size > 0 ? this.#until : (Math.min(this.#until, this.#quietAt) as Instant);
+    return this.#until === undefined ? undefined : this.#waiting.size > 0 || this.#awaitsOwn ? this.#until : (Math.min(this.#until, this.#quietAt) as Instant);
   }
 }

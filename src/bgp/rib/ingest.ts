@@ -42,6 +42,7 @@ export class Ingest {
   readonly #filters: ReadonlyMap<number, ImportFilter>;
   readonly #ownAddresses: readonly Uint8Array[];
   readonly #scratch = new Uint8Array(65_535 + 64);
+  readonly #refused = new Map<number, number>();
   // what #split found
   #scratchEnd = 0;
   #nextHopLength = 0;
@@ -57,6 +58,14 @@ export class Ingest {
     this.#filters = parts.filters;
     this.#ownAddresses = parts.ownAddresses;
     this.#events = parts.events;
+  }
+
+  /** A new session of a peer: its count of refused prefixes starts anew. */
+  begin(peer: number): void {
+    this.#refused.delete(peer);
+  }
+  refusedOf(peer: number): number {
+    return this.#refused.get(peer) ?? 0;
   }
 
   update(peer: number, b: Uint8Array, start: number, end: number): NotificationFault | undefined {
@@ -122,6 +131,7 @@ export class Ingest {
     const attributes = this.#attributes, prefixes = rib.prefixes, filter = this.#filters.get(peer);
     if (attributes.flags[set]! & flagLoop) {
       attributes.drop(set);
+      this.#refuse(peer, countPrefixes(b, start, end, rib.family === ipv4Unicast ? v4 : v6));
       this.#withdraw(rib, peer, b, start, end); // a loop is an implicit withdraw (RFC 4456 §8)
       return;
     }
@@ -130,10 +140,17 @@ export class Ingest {
       const length = b[at]!, prefix = prefixes.intern(b, at + 1, length);
       const told = filter ? filter(rib, prefix, set) : set;
       if (told !== 0) rib.put(prefix, peer, told);
-      else if (!rib.withdraw(prefix, peer)) rib.dirty.push(prefix); // so that an id nobody needs is given back
+      else {
+        this.#refuse(peer, 1);
+        if (!rib.withdraw(prefix, peer)) rib.dirty.push(prefix); // so that an id nobody needs is given back
+      }
       at += 1 + ((length + 7) >> 3);
     }
     attributes.release(set);
+  }
+
+  #refuse(peer: number, count: number): void {
+    this.#refused.set(peer, this.refusedOf(peer) + count);
   }
 
   #withdraw(rib: LocRib, peer: number, b: Uint8Array, start: number, end: number): void {

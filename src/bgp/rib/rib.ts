@@ -50,6 +50,8 @@ export class Rib {
   readonly #groupOf: readonly [Map<number, UpdateGroup>, Map<number, UpdateGroup>] = [new Map(), new Map()];
   readonly #session = new Map<number, SessionSettings>();
   readonly #stale = new Deadlines<`${number}`>();
+  /** Peer → families whose End-of-RIB this session has seen. */
+  readonly #complete = new Map<number, Set<FamilyIndex>>();
   readonly #packer: Packer;
   readonly #window: Window;
   #changes = new Set<Prefix>();
@@ -80,9 +82,11 @@ export class Rib {
   up(peer: number, terms: SessionTerms, session: SessionSettings, now: Instant): void {
     this.#now = now;
     for (const sweep of this.#sweeps) sweep.finish(peer);
+    this.#ingest.begin(peer);
     this.peers.open(peer, terms);
     this.peers.epoch[peer]!++;
     this.#session.set(peer, session);
+    this.#complete.set(peer, new Set());
     this.#stale.disarm(`${peer}`);
     if (terms.role === "external") this.#filters.set(peer, this.#importFilter(session.import));
     else this.#filters.delete(peer);
@@ -102,6 +106,7 @@ export class Rib {
     if (!terms || this.peers.up[peer] === 0) return;
     for (const sweep of this.#sweeps) sweep.finish(peer); // a second restart: what was stale before goes (RFC 4724 §4.2)
     this.peers.close(peer);
+    this.#complete.delete(peer);
     for (const family of [ipv4Unicast, ipv6Unicast] as const) {
       this.#groupOf[family].get(peer)?.leave(peer);
       this.#groupOf[family].delete(peer);
@@ -205,6 +210,19 @@ export class Rib {
   isForgotten(peer: number): boolean {
     return this.peers.holds(peer) === 0 && !this.#sweeps.some((sweep) => sweep.isFor(peer)) && !this.#groupOf.some((groups) => groups.has(peer));
   }
+  /** True if the peer is up and has sent End-of-RIB for every family of its session. */
+  hasToldAll(peer: number): boolean {
+    const terms = this.peers.terms[peer], families = this.#complete.get(peer);
+    return terms !== undefined && this.peers.up[peer] === 1 && families?.size === terms.families.length;
+  }
+  /** Prefixes a peer announced and that are not held: a loop, or refused by policy. Counted since its session began. */
+  refusedOf(peer: number): number {
+    return this.#ingest.refusedOf(peer);
+  }
+  /** UPDATEs given to a peer since its session began. */
+  updatesTo(peer: number): number {
+    return this.#groupOf.reduce((sum, groups) => sum + (groups.get(peer)?.messagesTo(peer) ?? 0), 0);
+  }
   groupOf(peer: number, family: FamilyIndex): UpdateGroup | undefined {
     return this.#groupOf[family].get(peer);
   }
@@ -283,6 +301,7 @@ export class Rib {
 
   #endOfRib(peer: number, family: FamilyIndex): void {
     this.#sweeps[family].ask(peer);
+    this.#complete.get(peer)?.add(family);
     this.deferral.endOfRib(peer, family, this.#now);
   }
 

@@ -1,0 +1,145 @@
+/**
+ * One BGP speaker: its neighbours and its RIB as one machine. Octets, connections and *now* go in; `takeActions` says what
+ * the world should do, `pull` gives a peer what it is owed. No socket, no clock: the daemon drives it, and so does the
+ * simulator (P5, P6).
+ */
+import type { Ip } from "#base/ip.ts";
+import type { Prefix } from "#base/prefix.ts";
+import type { PeerSettings, RangeSettings } from "#base/settings.ts";
+import { type Instant, sooner } from "#base/time.ts";
+import type { Action } from "./actions.ts";
+import type { RestartState } from "./fsm/negotiate.ts";
+import { type NeighbourInfo, Neighbours } from "./neighbours.ts";
+import { Rib, type RibSettings } from "./rib/rib.ts";
+import type { FamilyIndex, SessionEnd, SessionSink, SessionTerms } from "./terms.ts";
+
+export interface SpeakerSettings extends RibSettings {
+  /** A number in [0, 1) each time it is asked: the only chance in here. */
+  readonly jitter: () => number;
+}
+
+/** A peer whose session is up, and the connection its UPDATEs go out by. */
+export interface Route {
+  readonly peer: number;
+  readonly connection: number;
+}
+
+export class Speaker {
+  readonly neighbours: Neighbours;
+  readonly rib: Rib;
+  #now = 0 as Instant;
+  readonly #up = new Set<number>();
+  #routes: readonly Route[] | undefined;
+
+  constructor(settings: SpeakerSettings) {
+    this.rib = new Rib(settings);
+    const sink: SessionSink = {
+      up: (peer, terms) => this.#sessionUp(peer, terms),
+      down: (peer, end) => this.#sessionDown(peer, end),
+      update: (peer, bytes, start, end) => this.rib.update(peer, bytes, start, end),
+      refresh: (peer, family, subtype) => this.rib.refresh(peer, family, subtype, this.#now),
+      isForgotten: (peer) => this.rib.isForgotten(peer),
+    };
+    this.neighbours = new Neighbours(settings, sink);
+  }
+
+  /**
+   * A restart of ours: peers are told so in every OPEN, and selection waits for those who come (RFC 4724 §4.1), at most
+   * `limitMillis`. Call after the first `configure`: who is configured is expected.
+   */
+  beginRestart(restart: RestartState, hasRanges: boolean, limitMillis: number, now: Instant): void {
+    this.neighbours.setRestart(restart);
+    const expected = this.neighbours.info().filter((peer) => !peer.dynamic);
+    this.rib.deferral.begin(expected.map((peer) => peer.id), hasRanges, limitMillis, now);
+  }
+
+  configure(peers: readonly PeerSettings[], ranges: readonly RangeSettings[], now: Instant): void {
+    this.#now = now;
+    this.neighbours.configure(peers, ranges, now);
+  }
+  accepted(connection: number, local: Ip, remote: Ip, now: Instant): void {
+    this.#now = now;
+    this.neighbours.accepted(connection, local, remote, now);
+  }
+  connected(peer: number, connection: number, ends: { readonly local: Ip; readonly remote: Ip }, now: Instant): void {
+    this.#now = now;
+    this.neighbours.connected(peer, connection, ends.local, ends.remote, now);
+  }
+  connectFailed(peer: number, text: string, now: Instant): void {
+    this.#now = now;
+    this.neighbours.connectFailed(peer, text, now);
+  }
+  bytes(connection: number, chunk: { readonly buffer: Uint8Array; readonly start: number; readonly end: number }, now: Instant): void {
+    this.#now = now;
+    this.neighbours.bytes(connection, chunk.buffer, chunk.start, chunk.end, now);
+  }
+  closed(connection: number, text: string, now: Instant): void {
+    this.#now = now;
+    this.neighbours.closed(connection, text, now);
+  }
+  stop(mode: "restart" | "shutdown", text: string, now: Instant): void {
+    this.#now = now;
+    this.neighbours.stop(mode, text, now);
+  }
+  wake(now: Instant): void {
+    this.#now = now;
+    this.neighbours.wake(now);
+  }
+
+  originate(prefix: Prefix): void {
+    this.rib.originate(prefix);
+  }
+  withdrawOwn(prefix: Prefix): void {
+    this.rib.withdrawOwn(prefix);
+  }
+
+  /** Decides up to `budget` prefixes; true if there is more to decide. */
+  step(now: Instant, budget: number): boolean {
+    this.#now = now;
+    return this.rib.step(now, budget);
+  }
+  pull(peer: number, room: number, now: Instant, give: (bytes: Uint8Array) => void): number {
+    return this.rib.pull(peer, room, now, give);
+  }
+
+  takeActions(): Action[] {
+    const actions = this.neighbours.takeActions();
+    for (const said of this.rib.takeNotes()) actions.push({ type: "note", note: said });
+    return actions;
+  }
+  nextDeadline(): Instant | undefined {
+    return sooner(this.neighbours.nextDeadline(), this.rib.nextDeadline());
+  }
+
+  /** Peers whose session is up; the same array until that changes. */
+  routes(): readonly Route[] {
+    this.#routes ??= [...this.#up].map((peer) => ({ peer, connection: this.neighbours.connectionOf(peer)! }));
+    return this.#routes;
+  }
+  isUp(peer: number): boolean {
+    return this.#up.has(peer);
+  }
+
+  /** Prefixes a peer was told: what its group was told, less what came from itself. */
+  sentTo(info: NeighbourInfo): number {
+    let sent = 0;
+    for (const family of [0, 1] as const) sent += this.#sent(info.id, family);
+    return sent;
+  }
+
+  #sent(peer: number, family: FamilyIndex): number {
+    const told = this.rib.groupOf(peer, family)?.told;
+    return told ? told.size - told.countFrom(peer) : 0;
+  }
+
+  #sessionUp(peer: number, terms: SessionTerms): void {
+    this.#up.add(peer);
+    this.#routes = undefined;
+    this.rib.up(peer, terms, this.neighbours.byId(peer)!.settings, this.#now);
+  }
+  #sessionDown(peer: number, end: SessionEnd): void {
+    this.#up.delete(peer);
+    this.#routes = undefined;
+    this.rib.down(peer, end, this.#now);
+  }
+}

@@ -1,0 +1,102 @@
+/** Every question a door may ask, answered from the parts of the daemon as they are now. */
+import type { CallerFault, Outcome } from "#base/fault.ts";
+import type { Clock } from "#ports/clock.ts";
+import type { Store } from "#ports/store.ts";
+import type { SystemTelemetry } from "#adapters/telemetry.ts";
+import type { Bgp } from "./bgp-task.ts";
+import type { ClusterView, Control, KernelView, LeaseView, StatusView } from "./control.ts";
+import type { DocumentKeeper } from "./document.ts";
+import type { NodePart } from "./node-part.ts";
+import { viewPeers } from "./peer-view.ts";
+import { viewRoutes } from "./route-view.ts";
+import { explainWhy } from "./why.ts";
+
+export interface ControlParts {
+  readonly version: string;
+  readonly file: string;
+  readonly first: { readonly warnings: readonly string[] };
+  readonly telemetry: SystemTelemetry;
+  readonly clock: Clock;
+  readonly keeper: DocumentKeeper;
+  readonly bgp: Bgp;
+  readonly node: NodePart;
+  readonly store: Store | undefined;
+}
+
+export function createControl(parts: ControlParts): Control {
+  const { bgp, keeper, clock, node, telemetry } = parts, began = clock.now();
+  const peers = (): ReturnType<Control["peers"]> => viewPeers(bgp.speaker, clock.now());
+  const leases = (): readonly LeaseView[] => node.leases(clock.now());
+  const kernel = (): KernelView => node.kernelView();
+  return {
+    status: () => status(parts, { peers: peers(), leases: leases(), uptimeSeconds: Math.round((clock.now() - began) / 1000) }),
+    cluster: () => cluster(parts, leases()),
+    peers,
+    routes: (query) => viewRoutes(bgp.speaker, query),
+    leases,
+    why: (subject) => explainWhy(subject, { speaker: bgp.speaker, settings: keeper.settings, peers: peers(), leases: leases(), kernel: kernel() }),
+    kernel,
+    document: () => keeper.view(),
+    plan: (text, file) => Promise.resolve(planOf(keeper, text, file)),
+    apply: (text, file) => keeper.apply(text, file),
+    metrics: () => Promise.resolve(telemetry.metrics()),
+    onChange: (listener) => node.onChange(listener),
+  };
+}
+
+function planOf(keeper: DocumentKeeper, text: string, file: string): ReturnType<Control["plan"]> extends Promise<infer T> ? T : never {
+  const plan = keeper.plan(text, file);
+  return plan.ok ? { ok: true, value: { changes: plan.value.changes } } : (plan as Outcome<never, CallerFault>);
+}
+
+interface Now {
+  readonly peers: StatusView["peers"];
+  readonly leases: readonly LeaseView[];
+  readonly uptimeSeconds: number;
+}
+
+function status(parts: ControlParts, { peers, leases, uptimeSeconds }: Now): StatusView {
+  const { bgp, keeper, node, version } = parts, settings = keeper.settings, document = keeper.view();
+  const own = leases.filter((lease) => lease.own), reasons = missing(parts, peers, own);
+  const warnings = [...parts.first.warnings.map((warning) => `${parts.file}:${warning}`)];
+  if (document.fileDiffers && document.source === "store") warnings.push(`${parts.file} differs from the store's document, which rules: \`podway plan ${parts.file}\` shows how.`);
+  if (bgp.driver.listening.state === "failed") warnings.push(bgp.driver.listening.text);
+  const [v4, v6] = bgp.speaker.rib.ribs;
+  return {
+    node: settings.node, cluster: settings.cluster, version, roles: settings.roles, asn: settings.asn, routerId: settings.routerId,
+    address: settings.address, address6: settings.address6 ?? null, uptimeSeconds,
+    ready: reasons.length === 0, reasons,
+    store: node.storeView(),
+    document: { source: document.source, revision: document.revision, fileDiffers: document.fileDiffers },
+    leases: own, peers,
+    routes: { ipv4: v4.chosen, ipv6: v6.chosen, paths: v4.adjRibIn.live + v6.adjRibIn.live },
+    kernel: node.kernelStatus(),
+    listen: bgp.driver.listening,
+    warnings,
+  };
+}
+
+/** What is missing for ready, one sentence each. */
+function missing({ keeper, bgp, node }: ControlParts, peers: StatusView["peers"], own: readonly LeaseView[]): readonly string[] {
+  const reasons: string[] = [], settings = keeper.settings;
+  if (bgp.driver.listening.state === "failed") reasons.push(bgp.driver.listening.text);
+  for (const lease of own) if (lease.state !== "held" && lease.state !== "doubtful") reasons.push(`pool ${lease.pool}: ${lease.reason}`);
+  const internal = peers.filter((peer) => peer.role !== "external" && !peer.dynamic);
+  if (settings.kernel.enabled && internal.length > 0 && !internal.some((peer) => peer.state === "Established"))
+    reasons.push(`no session to ${internal.map((peer) => peer.name).join(", ")}: ${internal[0]!.reason}`);
+  const kernel = node.kernelStatus();
+  if (kernel.enabled && kernel.differing > 0) reasons.push(`${kernel.differing} kernel entries differ from what they should be; \`podway kernel\` lists them`);
+  if (kernel.enabled && !kernel.inSync) reasons.push("not every source is in sync yet");
+  return reasons;
+}
+
+function cluster({ keeper, node }: ControlParts, leases: readonly LeaseView[]): ClusterView {
+  const alive = node.alive();
+  return {
+    nodes: Object.entries(keeper.settings.nodes).map(([name, declared]) => ({
+      name, roles: declared.roles, address: declared.address, address6: declared.address6 ?? null,
+      alive: alive.has(name), leases: leases.flatMap((lease) => (lease.node === name && lease.cidr !== null ? [lease.cidr] : [])),
+    })),
+  };
+}
+

@@ -1,0 +1,187 @@
+/**
+ * What a node does beyond speaking BGP: it holds leases, announces its CIDRs and keeps the kernel as it should be. A pure
+ * reflector has the first for its eyes only and none of the rest.
+ */
+import type { NodeSettings } from "#base/settings.ts";
+import type { Instant } from "#base/time.ts";
+import { note } from "#base/note.ts";
+import type { Prefix } from "#base/prefix.ts";
+import type { Clock } from "#ports/clock.ts";
+import type { Kernel } from "#ports/kernel.ts";
+import type { Store } from "#ports/store.ts";
+import type { Telemetry } from "#ports/telemetry.ts";
+import type { HeldCidr } from "#config/diff.ts";
+import type { Bgp } from "./bgp-task.ts";
+import type { KernelView, LeaseView, StatusView } from "./control.ts";
+import { LearnedRoutes } from "./learned-routes.ts";
+import type { LeaseDriver } from "./lease-driver.ts";
+import { viewLeases } from "./lease-view.ts";
+import { createReconciler, type Reconciler } from "./reconcile.ts";
+import { RouteSync } from "./route-sync.ts";
+import { NodeStreams } from "./streams.ts";
+import type { Task } from "./tasks.ts";
+import { UnderlayView } from "./underlay-view.ts";
+
+export interface NodeParts {
+  readonly settings: NodeSettings;
+  readonly store: Store | undefined;
+  readonly clock: Clock;
+  readonly telemetry: Telemetry;
+  readonly bgp: Bgp;
+  readonly stateDirectory: string;
+  readonly version: string;
+}
+
+export interface NodePart {
+  readonly tasks: readonly Task[];
+  follow(settings: NodeSettings): void;
+  /** The speaker decided something. */
+  decided(): void;
+  leases(now: Instant): readonly LeaseView[];
+  held(): readonly HeldCidr[];
+  alive(): ReadonlySet<string>;
+  storeView(): StatusView["store"];
+  kernelView(): KernelView;
+  kernelStatus(): StatusView["kernel"];
+  onChange(listener: () => void): () => void;
+}
+
+export async function createNode(parts: NodeParts): Promise<NodePart> {
+  const { settings, telemetry } = parts, streams = new NodeStreams(settings);
+  const leases = parts.store && (await openLeases(parts, parts.store));
+  const kernel = settings.kernel.enabled ? await openKernel(settings.kernel.routeProtocol) : undefined;
+  const reconciler = kernel && createReconciler({ kernel, telemetry, underlayMoved: () => streams.underlayMoved$.next() });
+  return new RunningNode(parts, { streams, leases, kernel, reconciler });
+}
+
+interface Running {
+  readonly streams: NodeStreams;
+  readonly leases: LeaseDriver | undefined;
+  readonly kernel: Kernel | undefined;
+  readonly reconciler: Reconciler | undefined;
+}
+
+class RunningNode implements NodePart {
+  readonly tasks: readonly Task[];
+  readonly #parts: NodeParts;
+  readonly #running: Running;
+  readonly #learned: LearnedRoutes;
+  readonly #sync: RouteSync;
+  readonly #listeners = new Set<() => void>();
+  #syncTimer: NodeJS.Timeout | undefined;
+
+  constructor(parts: NodeParts, running: Running) {
+    this.#parts = parts;
+    this.#running = running;
+    this.#learned = new LearnedRoutes(parts.bgp.speaker.rib);
+    this.#sync = new RouteSync(parts.bgp.speaker);
+    const { leases, reconciler } = running;
+    if (!leases) parts.bgp.speaker.rib.deferral.ownIsKnown();
+    this.tasks = [
+      ...(leases ? [{ name: "leases", run: (signal: AbortSignal, ready: () => void) => this.#runLeases(leases, signal, ready) }] : []),
+      ...(reconciler ? [{ name: "kernel", run: (signal: AbortSignal, ready: () => void) => this.#runKernel(reconciler, signal, ready) }] : []),
+    ];
+  }
+
+  follow(settings: NodeSettings): void {
+    this.#running.leases?.follow(settings);
+    this.#running.streams.settings$.next(settings);
+  }
+
+  decided(): void {
+    const { streams, reconciler } = this.#running;
+    if (reconciler && this.#learned.update()) streams.routes$.next(this.#learned.routes);
+    const now = this.#parts.clock.now(), inSync = this.#sync.isInSync(now), due = this.#sync.nextDeadline();
+    if (due !== undefined) this.#syncTimer ??= setTimeout(() => this.decided(), due - now + 1).unref();
+    if (inSync !== streams.routesInSync$.value) streams.routesInSync$.next(inSync);
+  }
+
+  leases(now: Instant): readonly LeaseView[] {
+    const { streams } = this.#running;
+    return viewLeases({ settings: streams.settings$.value, leases: streams.leases$.value ?? new Map(), own: streams.own$.value, now });
+  }
+  held(): readonly HeldCidr[] {
+    return [...(this.#running.streams.leases$.value ?? new Map()).values()].map(({ pool, cidr, node }) => ({ pool, cidr, node }));
+  }
+  alive(): ReadonlySet<string> {
+    return this.#running.leases?.alive() ?? new Set();
+  }
+  storeView(): StatusView["store"] {
+    const kind = this.#running.streams.settings$.value.store.kind;
+    return this.#running.leases ? { kind, ...this.#running.leases.storeState() } : { kind, state: "off", text: "no store", revision: null };
+  }
+  kernelView(): KernelView {
+    return this.#running.reconciler?.view() ?? { tables: [] };
+  }
+  kernelStatus(): StatusView["kernel"] {
+    const { reconciler } = this.#running;
+    if (!reconciler) return { enabled: false, inSync: true, desired: 0, differing: 0, lastPassMillis: null, drift: 0 };
+    const { inSync, desired, differing, lastPassMillis, drift } = reconciler.status();
+    return { enabled: true, inSync, desired, differing, lastPassMillis, drift };
+  }
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async #runLeases(leases: LeaseDriver, signal: AbortSignal, ready: () => void): Promise<void> {
+    const { streams } = this.#running;
+    leases.onLeases((all) => {
+      streams.leases$.next(all);
+      this.#changed();
+    });
+    leases.onOwn((own) => {
+      streams.own$.next(own);
+      this.#changed();
+    });
+    const announcing = this.#announce();
+    ready();
+    await leases.run(signal).finally(() => announcing.unsubscribe());
+  }
+
+  /** Own CIDRs of routed pools are announced while they may be used, and withdrawn when they may not. */
+  #announce(): { unsubscribe(): void } {
+    const { bgp } = this.#parts, told = new Set<Prefix>();
+    return this.#running.streams.announced$().subscribe((prefixes) => {
+      for (const prefix of prefixes) if (!told.has(prefix)) bgp.speaker.originate(prefix);
+      for (const prefix of told) if (!prefixes.has(prefix)) bgp.speaker.withdrawOwn(prefix);
+      told.clear();
+      for (const prefix of prefixes) told.add(prefix);
+      bgp.driver.wake();
+    });
+  }
+
+  async #runKernel(reconciler: Reconciler, signal: AbortSignal, ready: () => void): Promise<void> {
+    const { streams, kernel } = this.#running, view = new UnderlayView(kernel!), said = new Set<string>();
+    const { telemetry } = this.#parts;
+    const planning = streams.desired$((targets, afresh) => view.get(targets, afresh)).subscribe({
+      next: ({ fabric, inSync, notes }) => {
+        for (const each of notes) if (!said.has(each.text)) telemetry.note(each);
+        said.clear();
+        for (const each of notes) said.add(each.text);
+        reconciler.want(fabric, inSync);
+        this.#changed();
+      },
+      error: (cause: unknown) => telemetry.note(note("error", "kernel.planning-failed", cause instanceof Error ? (cause.stack ?? cause.message) : String(cause))),
+    });
+    ready();
+    await reconciler.run(signal).finally(() => {
+      planning.unsubscribe();
+      kernel!.close();
+    });
+  }
+
+  #changed(): void {
+    for (const listener of this.#listeners) listener();
+  }
+}
+
+async function openLeases(parts: NodeParts, store: Store): Promise<LeaseDriver> {
+  const { createLeaseDriver } = await import("./lease-driver.ts");
+  return createLeaseDriver({ ...parts, store, isHolder: parts.settings.kernel.enabled });
+}
+
+async function openKernel(routeProtocol: number): Promise<Kernel> {
+  const { openNetlinkKernel } = await import("#adapters/netlink-kernel.ts");
+  return openNetlinkKernel(routeProtocol);
+}

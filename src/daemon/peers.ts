@@ -1,0 +1,244 @@
+/**
+ * Drives the speaker: TCP and time go in, its actions are executed, and what peers are owed is pulled as their sockets have
+ * room. One turn after another on the event loop, each a few milliseconds, so that timers and other sockets are served.
+ */
+import { FaultError } from "#base/fault.ts";
+import type { Ip } from "#base/ip.ts";
+import { note } from "#base/note.ts";
+import type { ListenSettings, PeerSettings, RangeSettings, Secret } from "#base/settings.ts";
+import type { Prefix } from "#base/prefix.ts";
+import type { Instant } from "#base/time.ts";
+import type { Action, ConnectAction } from "#bgp/actions.ts";
+import type { Speaker } from "#bgp/speaker.ts";
+import type { Clock } from "#ports/clock.ts";
+import type { Connection, Listener, Net, SocketOptions } from "#ports/net.ts";
+import type { Telemetry } from "#ports/telemetry.ts";
+
+export const driveLimits = {
+  /** Prefixes decided in one slice. */
+  stepPrefixes: 4096,
+  /** A turn that took this long lets others have the loop. */
+  turnMillis: 4,
+  /** A peer is given no more while this much waits in its socket. */
+  pendingOctets: 256 * 1024,
+  /** … and at most about this much at once. */
+  pullOctets: 256 * 1024,
+  /** Views below this are joined into one write: a copy costs less than a system call. */
+  joinOctets: 128 * 1024,
+  closeGraceMillis: 3000,
+} as const;
+
+export interface PeersParts {
+  readonly speaker: Speaker;
+  readonly net: Net;
+  readonly clock: Clock;
+  readonly telemetry: Telemetry;
+  /** Reads a secret at the moment of use; rejects with a sentence. */
+  readonly secret: (secret: Secret) => Promise<Uint8Array>;
+  /** Called after a turn in which something was decided. */
+  readonly decided: () => void;
+}
+
+export type ListenState = { readonly state: "listening" | "off" | "failed"; readonly text: string };
+
+export class PeersDriver {
+  readonly #parts: PeersParts;
+  readonly #connections = new Map<number, Connection>();
+  readonly #dials = new Map<number, AbortController>();
+  readonly #listeners: Listener[] = [];
+  #lastConnection = 0;
+  #scheduled = false;
+  #timer: NodeJS.Timeout | undefined;
+  #first = 0; // where the next round of pulls begins
+  #stopped = false;
+  listening: ListenState = { state: "off", text: "this node only dials" };
+  /** Longest turn so far, for `status` and metrics. */
+  longestTurnMillis = 0;
+
+  constructor(parts: PeersParts) {
+    this.#parts = parts;
+  }
+
+  configure(peers: readonly PeerSettings[], ranges: readonly RangeSettings[]): void {
+    this.#parts.speaker.configure(peers, ranges, this.#now());
+    this.wake();
+  }
+
+  /** Opens the listeners; a port that is taken is named and the rest works (product §6.10). */
+  async listen(settings: ListenSettings | undefined, keys: readonly { readonly peer: Ip | Prefix; readonly secret: Secret }[]): Promise<void> {
+    if (!settings) return;
+    const md5 = await Promise.all(keys.map(async ({ peer, secret }) => ({ peer, key: await this.#parts.secret(secret) })));
+    const addresses = settings.addresses.length === 0 ? [undefined] : settings.addresses;
+    try {
+      for (const address of addresses) {
+        const listener = await this.#parts.net.listen(address, settings.port, { ttl: 255, md5 }, (connection) => this.#accepted(connection));
+        this.#listeners.push(listener);
+      }
+      const where = settings.addresses.length === 0 ? "every address" : settings.addresses.join(", ");
+      this.listening = { state: "listening", text: `${where}, port ${settings.port}` };
+    } catch (cause) {
+      const text = cause instanceof Error ? cause.message : String(cause);
+      this.listening = { state: "failed", text };
+      this.#parts.telemetry.note(note("error", "bgp.listen-failed", text));
+    }
+  }
+
+  /** Something may have to be done: a turn will come. */
+  wake(): void {
+    if (this.#scheduled || this.#stopped) return;
+    this.#scheduled = true;
+    setImmediate(() => this.#turn());
+  }
+
+  /** Ends the sessions (product §6.2) and waits until what was said has left. */
+  async stop(mode: "restart" | "shutdown", text: string): Promise<void> {
+    for (const listener of this.#listeners) listener.close();
+    this.#parts.speaker.stop(mode, text, this.#now());
+    this.#act();
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    for (const dial of this.#dials.values()) dial.abort();
+    await Promise.all([...this.#connections.values()].map(closedOf));
+  }
+
+  #now(): Instant {
+    return this.#parts.clock.now();
+  }
+
+  #turn(): void {
+    this.#scheduled = false;
+    if (this.#stopped) return;
+    const { speaker } = this.#parts, began = performance.now(), now = this.#now();
+    const due = speaker.nextDeadline();
+    if (due !== undefined && due <= now) speaker.wake(now);
+    this.#act();
+    let more = speaker.step(now, driveLimits.stepPrefixes);
+    this.#parts.decided();
+    if (this.#pullRound(now, began)) more = true;
+    this.#act();
+    this.longestTurnMillis = Math.max(this.longestTurnMillis, performance.now() - began);
+    if (more) this.wake();
+    else this.#sleep();
+  }
+
+  /** Gives each peer that has room what it is owed. True if another round is worth while. */
+  #pullRound(now: Instant, began: number): boolean {
+    const { speaker } = this.#parts, routes = speaker.routes(), steps = speaker.rib.steps;
+    let progress = false;
+    for (let n = 0; n < routes.length; n++) {
+      const { peer, connection: id } = routes[(this.#first + n) % routes.length]!, connection = this.#connections.get(id);
+      if (!connection || connection.pending >= driveLimits.pendingOctets) continue;
+      if (this.#pull(peer, connection, now)) progress = true;
+      if (performance.now() - began < driveLimits.turnMillis) continue;
+      this.#first = (this.#first + n + 1) % routes.length;
+      return true;
+    }
+    return progress || speaker.rib.steps !== steps;
+  }
+
+  #pull(peer: number, connection: Connection, now: Instant): boolean {
+    const views: Uint8Array[] = [];
+    const given = this.#parts.speaker.pull(peer, driveLimits.pullOctets, now, (bytes) => views.push(bytes));
+    if (given === 0) return false;
+    if (views.length > 1 && given <= driveLimits.joinOctets) connection.write(Buffer.concat(views));
+    else for (const view of views) connection.write(view);
+    return true;
+  }
+
+  #sleep(): void {
+    clearTimeout(this.#timer);
+    const due = this.#parts.speaker.nextDeadline();
+    if (due === undefined) return;
+    this.#timer = setTimeout(() => this.wake(), Math.max(1, Math.ceil(due - this.#now())));
+  }
+
+  #act(): void {
+    for (const action of this.#parts.speaker.takeActions()) this.#execute(action);
+  }
+
+  #execute(action: Action): void {
+    switch (action.type) {
+      case "connect":
+        void this.#dial(action);
+        break;
+      case "cancelConnect":
+        this.#dials.get(action.peer)?.abort();
+        this.#dials.delete(action.peer);
+        break;
+      case "write":
+        this.#connections.get(action.connection)?.write(action.bytes);
+        break;
+      case "close":
+        this.#close(action.connection, action.how);
+        break;
+      case "note":
+        this.#parts.telemetry.note(action.note);
+    }
+  }
+
+  #close(id: number, how: "end" | "destroy"): void {
+    const connection = this.#connections.get(id);
+    if (!connection) return;
+    if (how === "end") connection.end(driveLimits.closeGraceMillis);
+    else connection.destroy();
+  }
+
+  async #dial(action: ConnectAction): Promise<void> {
+    const abort = new AbortController(), { speaker, net } = this.#parts;
+    this.#dials.set(action.peer, abort);
+    try {
+      const connection = await net.connect(action.address, action.port, await this.#optionsOf(action), abort.signal);
+      if (abort.signal.aborted) return connection.destroy();
+      this.#dials.delete(action.peer);
+      const id = this.#adopt(connection);
+      speaker.connected(action.peer, id, connection, this.#now());
+    } catch (cause) {
+      if (abort.signal.aborted) return;
+      this.#dials.delete(action.peer);
+      speaker.connectFailed(action.peer, cause instanceof FaultError ? cause.fault.text : String(cause), this.#now());
+    }
+    this.wake();
+  }
+
+  async #optionsOf({ source, ttl, minTtl, md5 }: ConnectAction): Promise<SocketOptions> {
+    return {
+      ttl,
+      ...(source !== undefined && { source }),
+      ...(minTtl !== undefined && { minTtl }),
+      ...(md5 !== undefined && { md5: await this.#parts.secret(md5) }),
+    };
+  }
+
+  #accepted(connection: Connection): void {
+    const id = this.#adopt(connection);
+    this.#parts.speaker.accepted(id, connection.local, connection.remote, this.#now());
+    this.#act();
+    this.wake();
+  }
+
+  #adopt(connection: Connection): number {
+    const id = ++this.#lastConnection, { speaker } = this.#parts;
+    this.#connections.set(id, connection);
+    connection.handlers = {
+      bytes: (buffer, start, end) => {
+        speaker.bytes(id, { buffer, start, end }, this.#now());
+        this.wake();
+      },
+      room: () => this.wake(),
+      closed: (text) => {
+        this.#connections.delete(id);
+        speaker.closed(id, text, this.#now());
+        this.wake();
+      },
+    };
+    return id;
+  }
+}
+
+/** Resolves when the connection has ended; the speaker has heard the last of it already. */
+function closedOf(connection: Connection): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  connection.handlers = { bytes: () => {}, room: () => {}, closed: () => resolve() };
+  connection.end(driveLimits.closeGraceMillis);
+  return promise;
+}

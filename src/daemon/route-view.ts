@@ -1,0 +1,97 @@
+/** Routes as values for people: read from the RIB's columns when somebody asks, never kept. */
+import { printIp, printIp4 } from "#base/ip.ts";
+import { callerFault, failed, ok, type CallerFault, type Outcome } from "#base/fault.ts";
+import { familyOf, parseIp } from "#base/ip.ts";
+import { parsePrefix } from "#base/prefix.ts";
+import { printAsPath } from "#wire/bgp/as-path.ts";
+import { printCommunity, printLargeCommunity } from "#wire/bgp/community.ts";
+import { none } from "#bgp/rib/adj-rib-in.ts";
+import type { LocRib } from "#bgp/rib/loc-rib.ts";
+import { localPeer } from "#bgp/rib/peer-table.ts";
+import type { Speaker } from "#bgp/speaker.ts";
+import type { RouteQuery, RouteView } from "./control.ts";
+
+export const routeViewLimits = { routes: 1000, mostRoutes: 100_000 } as const;
+const originNames = ["igp", "egp", "incomplete"] as const;
+
+type Routes = { readonly total: number; readonly routes: readonly RouteView[] };
+
+export function viewRoutes(speaker: Speaker, query: RouteQuery): Outcome<Routes, CallerFault> {
+  const peer = query.receivedFrom ?? query.sentTo;
+  const id = peer === undefined ? undefined : findPeer(speaker, peer);
+  if (peer !== undefined && id === undefined) return failed(callerFault("api.no-such-peer", `there is no peer ${JSON.stringify(peer)}; \`podway peers\` lists them.`));
+  if (query.prefix !== undefined && parsePrefix(asPrefix(query.prefix), true) === undefined)
+    return failed(callerFault("api.bad-prefix", `${JSON.stringify(query.prefix)} is no prefix; write it like 10.42.0.0/24.`));
+  const limit = Math.min(query.limit ?? routeViewLimits.routes, routeViewLimits.mostRoutes), routes: RouteView[] = [];
+  let total = 0;
+  for (const rib of speaker.rib.ribs) {
+    if (query.family && query.family !== (rib.family === 0 ? "ipv4" : "ipv6")) continue;
+    for (const prefix of prefixesOf(rib, query.prefix))
+      for (const path of pathsOf(speaker, rib, prefix, query, id)) {
+        total++;
+        if (routes.length < limit) routes.push(path());
+      }
+  }
+  return ok({ total, routes });
+}
+
+/** Id of a peer by name or address. */
+export function findPeer(speaker: Speaker, name: string): number | undefined {
+  return speaker.neighbours.info().find((peer) => peer.name === name || peer.address === parseIp(name))?.id;
+}
+
+export function peerName(speaker: Speaker, peer: number): string {
+  return peer === localPeer ? "local" : (speaker.neighbours.byId(peer)?.name ?? `former peer ${speaker.rib.peers.terms[peer]?.remote ?? peer}`);
+}
+
+export function viewPath(speaker: Speaker, rib: LocRib, path: number): RouteView {
+  const peer = rib.adjRibIn.peer[path]!;
+  return viewSet(speaker, rib, rib.adjRibIn.prefix[path]!, rib.adjRibIn.attributes[path]!, {
+    peer: peerName(speaker, peer), best: rib.bestOf(rib.adjRibIn.prefix[path]!) === path, stale: rib.adjRibIn.isStale(path),
+  });
+}
+
+/** An address means its host prefix. */
+export function asPrefix(text: string): string {
+  return text.includes("/") ? text : `${text}/${familyOf(text) === 4 ? 32 : 128}`;
+}
+
+function* prefixesOf(rib: LocRib, text: string | undefined): Iterable<number> {
+  if (text !== undefined) {
+    const found = rib.prefixes.findText(asPrefix(text));
+    if (found >= 0) yield found;
+    return;
+  }
+  for (let prefix = 0; prefix < rib.prefixes.end; prefix++) if (rib.prefixes.isLive(prefix)) yield prefix;
+}
+
+function* pathsOf(speaker: Speaker, rib: LocRib, prefix: number, query: RouteQuery, peer: number | undefined): Iterable<() => RouteView> {
+  if (query.sentTo !== undefined) {
+    const told = speaker.rib.groupOf(peer!, rib.family)?.told, set = told?.setOf(prefix) ?? 0;
+    if (set === 0 || told!.sourceOf(prefix) === peer) return;
+    const from = told!.sourceOf(prefix);
+    yield () => viewSet(speaker, rib, prefix, set, { peer: peerName(speaker, from), best: true, stale: false });
+    return;
+  }
+  const best = rib.bestOf(prefix);
+  for (let path = rib.adjRibIn.head[prefix] ?? none; path !== none; path = rib.adjRibIn.next[path]!) {
+    const meant = peer !== undefined ? rib.adjRibIn.peer[path] === peer : query.all || path === best;
+    if (meant) yield () => viewPath(speaker, rib, path);
+  }
+}
+
+function viewSet(speaker: Speaker, rib: LocRib, prefix: number, set: number, of: { readonly peer: string; readonly best: boolean; readonly stale: boolean }): RouteView {
+  const table = speaker.rib.attributes, values = table.decode(set), large = values.largeCommunities ?? new Uint32Array(0);
+  return {
+    prefix: rib.prefixes.text(prefix), ...of,
+    nextHop: printIp(table.nextHopOf(set).subarray(0, table.nextHopLength(set) > 16 ? 16 : undefined)),
+    origin: originNames[values.origin ?? 2]!,
+    asPath: printAsPath(values.asPath ?? []),
+    localPref: values.localPref ?? null,
+    med: values.med ?? null,
+    communities: Array.from(values.communities ?? [], printCommunity),
+    largeCommunities: Array.from({ length: large.length / 3 }, (_, i) => printLargeCommunity(large[3 * i]!, large[3 * i + 1]!, large[3 * i + 2]!)),
+    originatorId: values.originatorId === undefined ? null : printIp4(values.originatorId),
+    clusterList: Array.from(values.clusterList ?? [], printIp4),
+  };
+}

@@ -1,0 +1,108 @@
+/**
+ * All of rxjs: leases, own claims, learned routes and links, joined into the node's desired state. Few events with many
+ * meanings; a change of a thousand routes is one event here. The reconcile pass is not a stream (reconcile.ts).
+ */
+import { auditTime, BehaviorSubject, combineLatest, distinctUntilChanged, map, type Observable, Subject, startWith, switchMap } from "rxjs";
+import type { Ip } from "#base/ip.ts";
+import type { Lease } from "#base/lease.ts";
+import type { Note } from "#base/note.ts";
+import type { Prefix } from "#base/prefix.ts";
+import type { NodeSettings } from "#base/settings.ts";
+import type { Underlay } from "#base/underlay.ts";
+import type { OwnLease } from "#ipam/lease-terms.ts";
+import { type Fabric, mergePlanned, type Planned } from "#overlay/fabric.ts";
+import { planForwarding } from "#overlay/forwarding.ts";
+import { type PoolPlan, underlayTargets } from "#overlay/remote.ts";
+import { planHostGateway, planRouted } from "#overlay/routed.ts";
+import { planVxlan } from "#overlay/vxlan.ts";
+
+/** Bursts within this many milliseconds become one plan. */
+const coalesceMillis = 5;
+
+export type Leases = ReadonlyMap<string, Lease>;
+export type OwnLeases = ReadonlyMap<string, OwnLease>;
+export type LearnedRouteMap = ReadonlyMap<Prefix, readonly Ip[]>;
+
+/** What every source said last. Each is a subject that its part of the daemon feeds; nobody else subscribes to them. */
+export class NodeStreams {
+  readonly settings$: BehaviorSubject<NodeSettings>;
+  readonly leases$ = new BehaviorSubject<Leases | undefined>(undefined);
+  readonly own$ = new BehaviorSubject<OwnLeases>(new Map());
+  readonly routes$ = new BehaviorSubject<LearnedRouteMap>(new Map());
+  /** True once BGP has told all it will tell for now. */
+  readonly routesInSync$ = new BehaviorSubject<boolean>(false);
+  readonly underlayMoved$ = new Subject<void>();
+
+  constructor(settings: NodeSettings) {
+    this.settings$ = new BehaviorSubject(settings);
+  }
+
+  /** The node's own CIDRs, to be announced: those of routed pools that may be used. */
+  announced$(): Observable<ReadonlySet<Prefix>> {
+    return combineLatest([this.settings$, this.own$]).pipe(
+      map(([settings, own]) => new Set(usable(settings, own).flatMap(({ backend, cidr }) => (backend === "bgp" ? [cidr] : [])))),
+      distinctUntilChanged((a, b) => a.size === b.size && [...a].every((prefix) => b.has(prefix))),
+    );
+  }
+
+  /** The node's desired kernel state, and whether every source is in sync (only then may anything be removed). */
+  desired$(underlay: (targets: ReadonlySet<Ip>, afresh: boolean) => Promise<Underlay>): Observable<Desired> {
+    let moved = false;
+    const inputs$ = combineLatest([
+      this.settings$, this.leases$, this.own$, this.routes$, this.routesInSync$, this.underlayMoved$.pipe(map(() => (moved = true)), startWith(false)),
+    ]);
+    return inputs$.pipe(
+      auditTime(coalesceMillis),
+      switchMap(async ([settings, leases, own, routes, routesInSync]) => {
+        const self = { node: settings.node, address: settings.address, address6: settings.address6 }, known = [...(leases ?? new Map<string, Lease>()).values()];
+        const afresh = moved;
+        const beneath = await underlay(underlayTargets(self, known, routes), afresh);
+        if (afresh) moved = false; // not before it was asked: a cancelled look must not lose the news
+        return planNode({ settings, own, routes, leases: known, underlay: beneath, inSync: leases !== undefined && routesInSync && isSettled(own) });
+      }),
+    );
+  }
+}
+
+export interface Desired {
+  readonly fabric: Fabric;
+  readonly inSync: boolean;
+  readonly notes: readonly Note[];
+}
+
+interface PlanInputs {
+  readonly settings: NodeSettings;
+  readonly own: OwnLeases;
+  readonly routes: LearnedRouteMap;
+  readonly leases: readonly Lease[];
+  readonly underlay: Underlay;
+  readonly inSync: boolean;
+}
+
+/** Desired state is a pure function of the latest of everything. */
+export function planNode({ settings, own, routes, leases, underlay, inSync }: PlanInputs): Desired {
+  const metric = settings.kernel.metric, self = { node: settings.node, address: settings.address, address6: settings.address6 };
+  const mine = new Map(usable(settings, own).map(({ pool, cidr }) => [pool, cidr]));
+  const plans: Planned[] = [planForwarding(new Set(settings.pools.map((pool) => pool.family)), underlay)];
+  const routed: Prefix[] = [];
+  for (const pool of settings.pools) {
+    const cidr = mine.get(pool.name), plan: PoolPlan = { self, pool, own: cidr, leases, underlay, metric };
+    if (pool.backend === "vxlan") plans.push(planVxlan(plan));
+    else if (pool.backend === "host-gw") plans.push(planHostGateway(plan));
+    else if (cidr !== undefined) routed.push(cidr);
+  }
+  plans.push(planRouted({ own: routed, routes, underlay, metric }));
+  return { ...mergePlanned(plans), inSync };
+}
+
+function usable(settings: NodeSettings, own: OwnLeases): readonly { readonly pool: string; readonly backend: string; readonly cidr: Prefix }[] {
+  return settings.pools.flatMap(({ name, backend }) => {
+    const cidr = own.get(name)?.cidr;
+    return cidr === undefined ? [] : [{ pool: name, backend, cidr }];
+  });
+}
+
+/** Nothing is being asked for at this moment: what the node has is what it will have for now. */
+function isSettled(own: OwnLeases): boolean {
+  return [...own.values()].every(({ state }) => state !== "asking");
+}

@@ -1,0 +1,123 @@
+/** `podway why`: which path and by which step, who was told and who was not and by which rule, what the kernel has, which lease covers it. */
+import { callerFault, type CallerFault, failed, ok, type Outcome } from "#base/fault.ts";
+import { type Ip, parseIp } from "#base/ip.ts";
+import { contains, parsePrefix, type Prefix, prefixParts } from "#base/prefix.ts";
+import type { NodeSettings } from "#base/settings.ts";
+import { explainPolicies } from "#bgp/policy.ts";
+import { none } from "#bgp/rib/adj-rib-in.ts";
+import { candidatesOf, compareBySteps } from "#bgp/rib/explain.ts";
+import type { LocRib } from "#bgp/rib/loc-rib.ts";
+import { localPeer, type Role, roleExternal } from "#bgp/rib/peer-table.ts";
+import { whyNotTold } from "#bgp/reflector/reflect.ts";
+import type { Speaker } from "#bgp/speaker.ts";
+import type { KernelView, LeaseView, PeerView, WhyView } from "./control.ts";
+import { asPrefix, peerName, viewPath } from "./route-view.ts";
+
+export interface WhyParts {
+  readonly speaker: Speaker;
+  readonly settings: NodeSettings;
+  readonly peers: readonly PeerView[];
+  readonly leases: readonly LeaseView[];
+  readonly kernel: KernelView;
+}
+
+export function explainWhy(subject: string, parts: WhyParts): Outcome<WhyView, CallerFault> {
+  const peer = parts.peers.find(({ name, address }) => name === subject || address === parseIp(subject));
+  if (peer) return ok(whyPeer(subject, peer));
+  const prefix = parsePrefix(asPrefix(subject), true);
+  if (!prefix || (!subject.includes("/") && !parseIp(subject)))
+    return failed(callerFault("api.no-such-subject", `${JSON.stringify(subject)} is neither a prefix, nor an address, nor a peer; \`podway peers\` and \`podway routes\` list what there is.`));
+  return ok(whyPrefix(subject, prefix, parts));
+}
+
+function whyPeer(subject: string, peer: PeerView): WhyView {
+  const since = peer.state === "Established" ? `Established for ${peer.sinceSeconds} s` : `${peer.state} for ${peer.sinceSeconds} s`;
+  const counts = `${peer.accepted} routes accepted, ${peer.received - peer.accepted} refused, ${peer.sent} told, ${peer.stale} stale`;
+  const text = `${peer.name} (${peer.address}, AS ${peer.asn}, ${peer.role}) is ${since}: ${peer.reason || "nothing went wrong"}. It went down ${peer.flaps} times; ${counts}.`;
+  return { subject, kind: "peer", text, facts: { ...peer } };
+}
+
+function whyPrefix(subject: string, asked: Prefix, parts: WhyParts): WhyView {
+  const family = asked.includes(":") ? 1 : 0, rib = parts.speaker.rib.ribs[family];
+  const prefix = longestMatch(rib, asked), isAddress = !subject.includes("/");
+  const sentences: string[] = [], facts: Record<string, unknown> = {};
+  if (prefix < 0) sentences.push(`No route covers ${subject}.`);
+  else {
+    facts["route"] = rib.prefixes.text(prefix);
+    sentences.push(...chosen(rib, prefix, parts, facts), ...told(rib, prefix, parts, facts));
+  }
+  const covering = prefix < 0 ? asked : rib.prefixes.text(prefix);
+  sentences.push(kernelSentence(covering, parts.kernel, facts), leaseSentence(asked, parts.leases, facts));
+  return { subject, kind: isAddress ? "address" : "prefix", text: sentences.join(" "), facts };
+}
+
+/** The most specific route that covers the prefix. */
+function longestMatch(rib: LocRib, asked: Prefix): number {
+  const { bytes, length } = prefixParts(asked);
+  for (let bits = length; bits >= 0; bits--) {
+    const id = rib.prefixes.find(bytes, 0, bits);
+    if (id >= 0 && rib.bestOf(id) !== none) return id;
+  }
+  return -1;
+}
+
+function chosen(rib: LocRib, prefix: number, { speaker }: WhyParts, facts: Record<string, unknown>): string[] {
+  const candidates = candidatesOf(prefix, rib.adjRibIn, speaker.rib.attributes, speaker.rib.peers);
+  const best = candidates.find(({ path }) => path === rib.bestOf(prefix))!, route = viewPath(speaker, rib, best.path);
+  facts["best"] = route;
+  const origin = best.peer === localPeer ? "originated here" : `from ${route.peer}, next hop ${route.nextHop}`;
+  const sentences = [`${route.prefix}: the best path is ${origin}${route.stale ? ", stale (its peer is restarting)" : ""}.`];
+  const reasons = candidates.filter((other) => other !== best).map((other) => {
+    const { step } = compareBySteps(best, other, speaker.rib.peers);
+    return { over: peerName(speaker, other.peer), step: step.name, source: step.source };
+  });
+  facts["decision"] = reasons;
+  if (reasons.length === 0) sentences.push("It is the only one.");
+  for (const { over, step, source } of reasons.slice(0, 4)) sentences.push(`It wins over the path from ${over} by ${step} (${source}).`);
+  return sentences;
+}
+
+function told(rib: LocRib, prefix: number, { speaker, settings }: WhyParts, facts: Record<string, unknown>): string[] {
+  const best = rib.bestOf(prefix), source = rib.adjRibIn.peer[best]!, from = speaker.rib.peers.role[source]! as Role;
+  const flags = speaker.rib.attributes.flags[rib.adjRibIn.attributes[best]!]!;
+  const yes: string[] = [], no: { peer: string; reason: string }[] = [];
+  for (const info of speaker.neighbours.info()) {
+    const group = speaker.rib.groupOf(info.id, rib.family);
+    if (info.id === source) no.push({ peer: info.name, reason: "it is where the route came from (RFC 4456 §6)" });
+    else if (info.state !== "Established") no.push({ peer: info.name, reason: `its session is ${info.state}` });
+    else if (!group) no.push({ peer: info.name, reason: "the family was not negotiated" });
+    else if (group.told.setOf(prefix) !== 0) yes.push(info.name);
+    else no.push({ peer: info.name, reason: whyNotTold(group.role, from, flags) ?? notExported(group.role, info.settings.export, { rib, prefix, from, settings }) });
+  }
+  facts["told"] = yes;
+  facts["notTold"] = no;
+  const sentences = [yes.length === 0 ? "Nobody was told." : `Told to ${listOf(yes)}.`];
+  for (const { peer, reason } of no.slice(0, 6)) sentences.push(`Not told to ${peer}: ${reason}.`);
+  return sentences;
+}
+
+function notExported(to: Role, names: readonly string[], of: { rib: LocRib; prefix: number; from: Role; settings: NodeSettings }): string {
+  if (to !== roleExternal) return "it is about to be told";
+  const policies = names.map((name) => of.settings.policies[name]).filter((policy) => policy !== undefined);
+  return explainPolicies(policies, of.rib, of.prefix, of.from);
+}
+
+function kernelSentence(prefix: Prefix, kernel: KernelView, facts: Record<string, unknown>): string {
+  const route = kernel.tables.find(({ name }) => name === "route")?.entries.find(({ key }) => key.split(" ")[0] === prefix);
+  facts["kernel"] = route ?? null;
+  if (!route) return "The kernel has no route of ours for it.";
+  if (route.failure) return `The kernel refused its route: ${route.failure}.`;
+  if (route.actual === route.desired) return `The kernel has it: ${route.actual}.`;
+  return `The kernel has ${route.actual ?? "nothing"} and should have ${route.desired ?? "nothing"}.`;
+}
+
+function leaseSentence(prefix: Prefix, leases: readonly LeaseView[], facts: Record<string, unknown>): string {
+  const lease = leases.find(({ cidr }) => cidr !== null && contains(cidr as Prefix, prefix as Prefix & Ip));
+  facts["lease"] = lease ?? null;
+  return lease ? `It lies in ${lease.cidr}, which ${lease.node} leases from pool ${lease.pool} (${lease.state}).` : "No lease covers it.";
+}
+
+function listOf(names: readonly string[]): string {
+  const shown = names.slice(0, 8);
+  return names.length > shown.length ? `${shown.join(", ")} and ${names.length - shown.length} more` : shown.join(", ");
+}
