@@ -37,7 +37,8 @@ export class MemoryKernel implements Kernel {
 
   async look(sysctls: Iterable<string>): Promise<Tables> {
     if (this.interrupted) throw new FaultError(worldFault("kernel.dump-interrupted", "the memory kernel was told to cut looks short."));
-    const asked = new Set(sysctls), copy = <V>(rows: ReadonlyMap<string, V>): Map<string, V> => new Map(rows);
+    const asked = new Set(sysctls),
+      copy = <V>(rows: ReadonlyMap<string, V>): Map<string, V> => new Map(rows);
     const sysctl = new Map([...this.#tables.sysctl].filter(([path]) => asked.has(path)));
     const { link, address, neighbour, fdb, route } = this.#tables;
     return { sysctl, link: copy(link), address: copy(address), neighbour: copy(neighbour), fdb: copy(fdb), route: copy(route) };
@@ -54,7 +55,8 @@ export class MemoryKernel implements Kernel {
   }
 
   async underlay(targets: Iterable<Ip>): Promise<Underlay> {
-    const { paths, ...rest } = this.underlayView, asked = new Set(targets);
+    const { paths, ...rest } = this.underlayView,
+      asked = new Set(targets);
     return { ...rest, paths: new Map([...paths].filter(([target]) => asked.has(target))) };
   }
 
@@ -117,7 +119,8 @@ export class MemoryKernel implements Kernel {
     if (table === "sysctl" && !this.#tables.sysctl.has(key)) return worldFault("kernel.sysctl", `sysctl ${key} cannot be set: there is no such switch.`);
     const missing = devicesOf(change).find((device) => !this.#hasDevice(device));
     if (missing !== undefined) return worldFault("kernel.no-device", `${table} ${key}: there is no device ${missing}.`);
-    if (table === "route" && this.#foreignRoutes.has(key)) return worldFault("kernel.foreign", `route ${key}: another route of this machine has that prefix and metric.`);
+    if (table === "route" && this.#foreignRoutes.has(key))
+      return worldFault("kernel.foreign", `route ${key}: another route of this machine has that prefix and metric.`);
     return undefined;
   }
 

@@ -47,7 +47,16 @@ class Gathering {
 
   burst(): EventBurst {
     const { overrun, ourRoutes, otherRoutes, switches } = this;
-    return { overrun, links: [...this.links], addresses: [...this.addresses], neighbours: [...this.neighbours], fdb: [...this.fdb], ourRoutes, otherRoutes, switches };
+    return {
+      overrun,
+      links: [...this.links],
+      addresses: [...this.addresses],
+      neighbours: [...this.neighbours],
+      fdb: [...this.fdb],
+      ourRoutes,
+      otherRoutes,
+      switches,
+    };
   }
 
   /** In ifinfomsg, ifaddrmsg and ndmsg the interface index stands at octet 4. */
@@ -81,7 +90,9 @@ class Gathering {
 
 function work(settings: EventWorkerSettings, say: (burst: EventBurst) => void): void {
   const groups = Object.values(rtnlGroup).reduce((mask, group) => mask | (1 << (group - 1)), 0);
-  const socket = new NetlinkSocket(groups, waitMillis), stop = new Int32Array(settings.stop), never = new Int32Array(new SharedArrayBuffer(4));
+  const socket = new NetlinkSocket(groups, waitMillis),
+    stop = new Int32Array(settings.stop),
+    never = new Int32Array(new SharedArrayBuffer(4));
   // What changed before this socket listened was seen by nobody.
   say({ ...new Gathering().burst(), overrun: true });
   while (Atomics.load(stop, 0) === 0) {

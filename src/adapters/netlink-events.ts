@@ -33,7 +33,8 @@ export async function* listen(options: ListenOptions): AsyncGenerator<KernelEven
     }
     throw new FaultError(worldFault("kernel.events", "the thread that listens to the kernel ended."));
   } catch (cause) {
-    if (!options.signal.aborted) throw cause instanceof FaultError ? cause : new FaultError(worldFault("kernel.events", `kernel events cannot be heard: ${String(cause)}`), cause);
+    if (!options.signal.aborted)
+      throw cause instanceof FaultError ? cause : new FaultError(worldFault("kernel.events", `kernel events cannot be heard: ${String(cause)}`), cause);
   } finally {
     Atomics.store(new Int32Array(stop), 0, 1);
   }

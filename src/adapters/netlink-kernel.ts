@@ -1,7 +1,17 @@
 /** The Kernel port over rtnetlink and /proc/sys, in the network namespace the socket was opened in. */
 import { FaultError, type Outcome, type WorldFault, worldFault } from "#base/fault.ts";
 import type { Family, Ip } from "#base/ip.ts";
-import { type FdbRow, keyOf, type LinkRow, type NeighbourRow, type RouteRow, type RowChange, type Rows, type TableName, type Tables } from "#base/kernel-row.ts";
+import {
+  type FdbRow,
+  keyOf,
+  type LinkRow,
+  type NeighbourRow,
+  type RouteRow,
+  type RowChange,
+  type Rows,
+  type TableName,
+  type Tables,
+} from "#base/kernel-row.ts";
 import type { Underlay, UnderlayLink, UnderlayPath } from "#base/underlay.ts";
 import type { Kernel, KernelEvent, KernelFailure } from "#ports/kernel.ts";
 import { addressFamily } from "#wire/rtnetlink.ts";
@@ -37,8 +47,10 @@ class NetlinkKernel implements Kernel {
   }
 
   async look(sysctls: Iterable<string>): Promise<Tables> {
-    const links = await this.#readLinks(), ours = links.ours();
-    const neighbour: NeighbourRow[] = [], fdb: FdbRow[] = [];
+    const links = await this.#readLinks(),
+      ours = links.ours();
+    const neighbour: NeighbourRow[] = [],
+      fdb: FdbRow[] = [];
     for (const device of ours) {
       for (const family of [addressFamily.ipv4, addressFamily.ipv6]) {
         const encode: Encode = (into, sequence) => encodeGetNeighbours(into, sequence, family, device.index);
@@ -57,7 +69,10 @@ class NetlinkKernel implements Kernel {
     }
     return {
       sysctl: byKey("sysctl", readSysctls(sysctls)),
-      link: byKey("link", ours.map(linkRow).filter((row): row is LinkRow => row !== undefined)),
+      link: byKey(
+        "link",
+        ours.map(linkRow).filter((row): row is LinkRow => row !== undefined),
+      ),
       address: byKey("address", address),
       neighbour: byKey("neighbour", neighbour),
       fdb: byKey("fdb", fdb),
@@ -68,7 +83,7 @@ class NetlinkKernel implements Kernel {
   async apply(changes: readonly RowChange[]): Promise<readonly KernelFailure[]> {
     const failures: KernelFailure[] = [];
     await this.#readLinks();
-    for (let from = 0; from < changes.length; ) {
+    for (let from = 0; from < changes.length;) {
       const { table } = changes[from]!;
       let to = from + 1;
       while (to < changes.length && changes[to]!.table === table) to++;
@@ -82,14 +97,24 @@ class NetlinkKernel implements Kernel {
     const links = await this.#readLinks();
     const addresses = await this.#readAddresses((message) => [message.address, links.nameOf(message.index)] as const);
     const advertised = await this.#readRoutes(6, advertisedProtocol);
-    const paths = new Map<Ip, UnderlayPath>(), wanted = [...targets];
-    const lookups = wanted.map((target): Encode => (into, sequence) => encodeLookupRoute(into, sequence, target));
+    const paths = new Map<Ip, UnderlayPath>(),
+      wanted = [...targets];
+    const lookups = wanted.map(
+      (target): Encode =>
+        (into, sequence) =>
+          encodeLookupRoute(into, sequence, target),
+    );
     await this.#requests.batch(lookups, (bytes, message, index) => {
       const route = must(decodeRoute(bytes, message));
       if (route !== undefined) paths.set(wanted[index]!, pathOf(route, links));
     });
     const devices = advertised.filter((route) => route.protocol === advertisedProtocol).flatMap((route) => route.hops.map((hop) => links.nameOf(hop.index)));
-    return { paths, addresses: new Map(addresses), links: new Map(Array.from(links.all(), (link) => [link.name, underlayLink(link)])), advertised: [...new Set(devices)] };
+    return {
+      paths,
+      addresses: new Map(addresses),
+      links: new Map(Array.from(links.all(), (link) => [link.name, underlayLink(link)])),
+      advertised: [...new Set(devices)],
+    };
   }
 
   events(signal: AbortSignal): AsyncIterable<KernelEvent> {
@@ -102,7 +127,8 @@ class NetlinkKernel implements Kernel {
   }
 
   async #applyTable(table: TableName, changes: readonly RowChange[]): Promise<readonly KernelFailure[]> {
-    if (table === "sysctl") return changes.flatMap((change) => failureOf(change, change.table === "sysctl" && change.after ? writeSysctl(change.after) : undefined));
+    if (table === "sysctl")
+      return changes.flatMap((change) => failureOf(change, change.table === "sysctl" && change.after ? writeSysctl(change.after) : undefined));
     if (table !== "link") return this.#applyRows(changes);
     const failures: KernelFailure[] = [];
     for (const change of changes) if (change.table === "link") failures.push(...failureOf(change, await applyLink(this.#requests, change, this.#links)));
@@ -111,7 +137,9 @@ class NetlinkKernel implements Kernel {
   }
 
   async #applyRows(changes: readonly RowChange[]): Promise<readonly KernelFailure[]> {
-    const sent: RowChange[] = [], requests: Encode[] = [], failures: KernelFailure[] = [];
+    const sent: RowChange[] = [],
+      requests: Encode[] = [],
+      failures: KernelFailure[] = [];
     for (const change of changes) {
       const encode = encodeChange(change, this.#protocol, this.#links);
       if (encode === "gone") continue;
@@ -127,7 +155,10 @@ class NetlinkKernel implements Kernel {
   }
 
   async #readLinks(): Promise<LinkTable> {
-    const links = await this.#requests.dump((into, sequence) => encodeGetLink(into, sequence), (bytes, message) => must(decodeLink(bytes, message)));
+    const links = await this.#requests.dump(
+      (into, sequence) => encodeGetLink(into, sequence),
+      (bytes, message) => must(decodeLink(bytes, message)),
+    );
     this.#links = new LinkTable(links);
     return this.#links;
   }

@@ -12,8 +12,10 @@ const fileExists = 17; // EEXIST
 
 /** Returns the fault, or undefined when the device is as `after` says. */
 export async function applyLink(requests: NetlinkRequests, change: LinkChange, links: LinkTable): Promise<WorldFault | undefined> {
-  const { before, after } = change, there = links.named(change.key);
-  if (after === undefined) return there === undefined || !isOurs(there) ? undefined : one(requests, change, (into, sequence) => encodeDeleteLink(into, sequence, there.index));
+  const { before, after } = change,
+    there = links.named(change.key);
+  if (after === undefined)
+    return there === undefined || !isOurs(there) ? undefined : one(requests, change, (into, sequence) => encodeDeleteLink(into, sequence, there.index));
   if (there === undefined) return make(requests, change, after, links);
   if (!isOurs(there)) return adopt(requests, change, after, there);
   if (before !== undefined && before.vni === after.vni && before.local === after.local && before.port === after.port) {
@@ -32,7 +34,10 @@ async function make(requests: NetlinkRequests, change: LinkChange, after: LinkRo
   if (refusal !== undefined) {
     const holder = refusal.reason.errno === fileExists ? holderOf(after, links) : undefined;
     if (holder === undefined) return faultOf(change, refusal.reason);
-    return worldFault("kernel.foreign", `link ${after.name}: device ${holder} has VNI ${after.vni} on UDP port ${after.port}; remove it, or give the pool another vni or port.`);
+    return worldFault(
+      "kernel.foreign",
+      `link ${after.name}: device ${holder} has VNI ${after.vni} on UDP port ${after.port}; remove it, or give the pool another vni or port.`,
+    );
   }
   const made = await read(requests, after.name);
   if (made === undefined) return worldFault("kernel.no-device", `link ${after.name}: it vanished as soon as it was made.`);
@@ -52,7 +57,11 @@ async function finish(requests: NetlinkRequests, change: LinkChange, after: Link
   const marked = await one(requests, change, (into, sequence) => encodeSetLink(into, sequence, made.index, { alias: deviceMark }));
   if (marked !== undefined) return marked;
   // A VXLAN device needs no address of its own making and heeds no router; without IPv6 the files are not there.
-  for (const [name, value] of [["accept_ra", "0"], ["addr_gen_mode", "1"]] as const) writeSysctl({ path: `net/ipv6/conf/${after.name}/${name}`, value });
+  for (const [name, value] of [
+    ["accept_ra", "0"],
+    ["addr_gen_mode", "1"],
+  ] as const)
+    writeSysctl({ path: `net/ipv6/conf/${after.name}/${name}`, value });
   return one(requests, change, (into, sequence) => encodeSetLink(into, sequence, made.index, { mtu: after.mtu, up: after.up }));
 }
 

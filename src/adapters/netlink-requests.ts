@@ -3,8 +3,11 @@ import { FaultError, worldFault } from "#base/fault.ts";
 import { type Acknowledgement, messageFlag, messageType, type NetlinkMessage, NetlinkWriter, readAcknowledgement, readDatagram } from "#wire/netlink.ts";
 import type { NetlinkTransport } from "./netlink-transport.ts";
 
-/** Messages of one datagram; more gain nothing (measured), and the event loop waits for the kernel meanwhile. */
-const batchMessages = 128;
+/**
+ * Messages of one datagram: more gain nothing (measured). The event loop waits while the kernel works, and some rows cost it much
+ * (the 10,000th route of one device and metric 0.3 ms: it walks the others), so a datagram that took too long halves the next.
+ */
+const batch = { most: 128, least: 8, sliceMillis: 4 } as const;
 const interruptedDumps = 8;
 const sequenceEnd = 0x7fff_0000;
 
@@ -34,8 +37,12 @@ export class NetlinkRequests {
   batch(requests: readonly Encode[], visit?: Visit): Promise<readonly Refusal[]> {
     return this.#inTurn(async () => {
       const refused: Refusal[] = [];
-      for (let from = 0; from < requests.length; from += batchMessages) {
-        await this.#send(requests.slice(from, from + batchMessages), from, refused, visit);
+      for (let from = 0, size: number = batch.most; from < requests.length;) {
+        const started = performance.now(),
+          part = requests.slice(from, from + size);
+        await this.#send(part, from, refused, visit);
+        size = performance.now() - started > batch.sliceMillis ? Math.max(batch.least, size >> 1) : Math.min(batch.most, size << 1);
+        from += part.length;
       }
       return refused;
     });
@@ -53,7 +60,8 @@ export class NetlinkRequests {
   }
 
   async #send(requests: readonly Encode[], from: number, refused: Refusal[], visit: Visit | undefined): Promise<void> {
-    const first = this.#take(requests.length), last = first + requests.length - 1;
+    const first = this.#take(requests.length),
+      last = first + requests.length - 1;
     this.#writer.reset();
     requests.forEach((encode, i) => encode(this.#writer, first + i));
     this.#writer.acknowledge();
@@ -73,8 +81,10 @@ export class NetlinkRequests {
   }
 
   async #dumpOnce<T>(request: Encode, decode: (bytes: Uint8Array, message: NetlinkMessage) => T | undefined): Promise<T[] | undefined> {
-    const sequence = this.#take(1), found: T[] = [];
-    let interrupted = false, broken: unknown;
+    const sequence = this.#take(1),
+      found: T[] = [];
+    let interrupted = false,
+      broken: Error | undefined;
     this.#writer.reset();
     request(this.#writer, sequence);
     await this.#transport.exchange(this.#writer.written, (reply) => {
@@ -91,7 +101,8 @@ export class NetlinkRequests {
           const value = decode(reply, message);
           if (value !== undefined) found.push(value);
         } catch (cause) {
-          broken = cause; // and read on: a dump left half-read would keep the socket busy
+          // And read on: a dump left half-read would keep the socket busy.
+          broken = cause instanceof Error ? cause : new Error(String(cause));
         }
       }
       return false;

@@ -89,7 +89,8 @@ export function routeRow(message: RouteMessage, protocol: number, links: LinkTab
 export function encodeChange(change: RowChange, protocol: number, links: LinkTable): Encode | "gone" | { readonly missing: string } {
   if (change.table === "route") return encodeRouteChange(change, protocol, links);
   if (change.table === "link" || change.table === "sysctl") return "gone";
-  const device = (change.after ?? change.before)!.device, link = links.named(device);
+  const device = (change.after ?? change.before)!.device,
+    link = links.named(device);
   if (link === undefined) return change.after === undefined ? "gone" : { missing: device };
   const { index } = link;
   switch (change.table) {
@@ -99,12 +100,14 @@ export function encodeChange(change: RowChange, protocol: number, links: LinkTab
       return (into, sequence) => encode(into, sequence, index, address, length);
     }
     case "neighbour": {
-      const { after } = change, { address } = (after ?? change.before)!;
+      const { after } = change,
+        { address } = (after ?? change.before)!;
       if (after === undefined) return (into, sequence) => encodeDeleteNeighbour(into, sequence, index, address);
       return (into, sequence) => encodeNewNeighbour(into, sequence, index, address, after.mac);
     }
     case "fdb": {
-      const { after } = change, { mac } = (after ?? change.before)!;
+      const { after } = change,
+        { mac } = (after ?? change.before)!;
       if (after === undefined) return (into, sequence) => encodeDeleteFdb(into, sequence, index, mac);
       return (into, sequence) => encodeNewFdb(into, sequence, index, mac, after.destination);
     }

@@ -13,7 +13,16 @@ const family = 16; // AF_NETLINK
 const rawCloseOnExec = 3 | 0o2000000;
 const solSocket = 1;
 const solNetlink = 270;
-const option = { sendBuffer: 7, receiveBuffer: 8, receiveTimeout: 20, sendBufferForce: 32, receiveBufferForce: 33, capAck: 10, extendedAck: 11, strictCheck: 12 } as const;
+const option = {
+  sendBuffer: 7,
+  receiveBuffer: 8,
+  receiveTimeout: 20,
+  sendBufferForce: 32,
+  receiveBufferForce: 33,
+  capAck: 10,
+  extendedAck: 11,
+  strictCheck: 12,
+} as const;
 const dontWait = 0x40;
 /** MSG_TRUNC: the true length is returned, so a datagram larger than the buffer is noticed. */
 const trueLength = 0x20;
@@ -26,7 +35,13 @@ const call = {
   socket: libc.func("int socket(int, int, int)") as (domain: number, type: number, protocol: number) => number,
   bind: libc.func("int bind(int, void *, uint32_t)") as (fd: number, address: Uint8Array, length: number) => number,
   getsockname: libc.func("int getsockname(int, void *, void *)") as (fd: number, address: Uint8Array, length: Uint8Array) => number,
-  setsockopt: libc.func("int setsockopt(int, int, int, void *, uint32_t)") as (fd: number, level: number, name: number, value: Uint8Array, length: number) => number,
+  setsockopt: libc.func("int setsockopt(int, int, int, void *, uint32_t)") as (
+    fd: number,
+    level: number,
+    name: number,
+    value: Uint8Array,
+    length: number,
+  ) => number,
   send: libc.func("long send(int, void *, size_t, int)") as (fd: number, bytes: Uint8Array, length: number, flags: number) => number | bigint,
   recv: libc.func("long recv(int, void *, size_t, int)") as (fd: number, bytes: Uint8Array, length: number, flags: number) => number | bigint,
   close: libc.func("int close(int)") as (fd: number) => number,
@@ -36,7 +51,7 @@ export type Received = Uint8Array | "nothing" | "overrun";
 
 /** One socket; every call is synchronous. */
 export class NetlinkSocket {
-  readonly #fd: number;
+  #fd: number;
   readonly #buffer = new Uint8Array(limits.datagramOctets);
   readonly portId: number;
 
@@ -46,9 +61,11 @@ export class NetlinkSocket {
     this.#fd = call.socket(family, rawCloseOnExec, 0);
     if (this.#fd < 0) throw this.#fault("socket");
     this.#setBuffers();
-    for (const name of [option.capAck, option.extendedAck, option.strictCheck]) this.#set(solNetlink, name, int32(1)); // older kernels lack some: replies are checked anyway
+    // Older kernels lack some of these: whatever comes back is checked anyway.
+    for (const name of [option.capAck, option.extendedAck, option.strictCheck]) this.#set(solNetlink, name, int32(1));
     this.#set(solSocket, option.receiveTimeout, timeval(waitMillis));
-    const address = new Uint8Array(12), view = new DataView(address.buffer);
+    const address = new Uint8Array(12),
+      view = new DataView(address.buffer);
     view.setUint16(0, family, true);
     view.setUint32(8, groups, true);
     if (call.bind(this.#fd, address, address.length) < 0) throw this.#fault("bind");
@@ -73,8 +90,10 @@ export class NetlinkSocket {
     throw this.#fault("recv");
   }
 
+  /** Afterwards every call fails: the number of the closed socket may soon be somebody else's. */
   close(): void {
-    call.close(this.#fd);
+    if (this.#fd >= 0) call.close(this.#fd);
+    this.#fd = -1;
   }
 
   /** Beyond net.core.rmem_max with CAP_NET_ADMIN, as far as it allows without. */
@@ -108,7 +127,8 @@ export class KoffiTransport implements NetlinkTransport {
     for (;;) {
       const reply = this.#socket.receive(true);
       if (reply === "overrun") throw new FaultError(worldFault("kernel.no-buffer", "the kernel dropped netlink replies: the socket's buffer was full."));
-      if (reply === "nothing") throw new FaultError(worldFault("kernel.silent", `the kernel did not answer a netlink request within ${limits.silenceMillis} ms.`));
+      if (reply === "nothing")
+        throw new FaultError(worldFault("kernel.silent", `the kernel did not answer a netlink request within ${limits.silenceMillis} ms.`));
       if (take(reply)) return;
       if (performance.now() - this.#breathed > limits.sliceMillis) await this.#breathe();
     }
@@ -132,7 +152,8 @@ function int32(value: number): Uint8Array {
 
 /** struct timeval of a 64-bit Linux. */
 function timeval(milliseconds: number): Uint8Array {
-  const bytes = new Uint8Array(16), view = new DataView(bytes.buffer);
+  const bytes = new Uint8Array(16),
+    view = new DataView(bytes.buffer);
   view.setBigInt64(0, BigInt(Math.floor(milliseconds / 1000)), true);
   view.setBigInt64(8, BigInt((milliseconds % 1000) * 1000), true);
   return bytes;

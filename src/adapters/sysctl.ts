@@ -23,6 +23,9 @@ export function writeSysctl(row: SysctlRow): WorldFault | undefined {
     return undefined;
   } catch (cause) {
     const reason = (cause as NodeJS.ErrnoException).code ?? String(cause);
-    return worldFault("kernel.sysctl", `sysctl ${row.path} cannot be set to ${row.value}: ${reason}; check that /proc/sys is writable and the kernel has this switch.`);
+    return worldFault(
+      "kernel.sysctl",
+      `sysctl ${row.path} cannot be set to ${row.value}: ${reason}; check that /proc/sys is writable and the kernel has this switch.`,
+    );
   }
 }

@@ -65,7 +65,8 @@ export class Delta<V> {
 
   /** True if the row is as it should be, or neither wanted nor there. */
   isSettled(key: string): boolean {
-    const desired = this.#desired.get(key), actual = this.#actual.get(key);
+    const desired = this.#desired.get(key),
+      actual = this.#actual.get(key);
     if (desired === undefined || actual === undefined) return desired === actual;
     return this.#same(desired, actual);
   }

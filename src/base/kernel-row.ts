@@ -96,6 +96,7 @@ export const keyOf: { readonly [T in TableName]: (row: Rows[T]) => string } = {
 
 /** The one order of equal-cost hops, so that equal sets are equal lists. */
 export function compareHops(a: Hop, b: Hop): number {
-  const x = `${a.device} ${a.gateway ?? ""}`, y = `${b.device} ${b.gateway ?? ""}`;
+  const x = `${a.device} ${a.gateway ?? ""}`,
+    y = `${b.device} ${b.gateway ?? ""}`;
   return x < y ? -1 : x > y ? 1 : 0;
 }

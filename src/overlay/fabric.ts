@@ -22,7 +22,8 @@ export class FabricBuilder {
   readonly #notes: Note[] = [];
 
   add<T extends TableName>(table: T, row: Rows[T]): void {
-    const rows = this.#tables[table] as Map<string, Rows[T]>, key = keyOf[table](row);
+    const rows = this.#tables[table] as Map<string, Rows[T]>,
+      key = keyOf[table](row);
     const held = rows.get(key);
     if (held === undefined) rows.set(key, row);
     else if (!sameRow[table](row, held)) this.say(note("warn", "fabric.conflict", conflictText(table, key, describeRow[table](held), describeRow[table](row))));

@@ -57,7 +57,10 @@ export function deltaOf(deltas: Deltas, table: TableName): Delta<Rows[TableName]
   return deltas[table] as unknown as Delta<Rows[TableName]>;
 }
 
-function* stage(table: TableName, rows: Iterable<{ readonly key: string; readonly before: unknown; readonly after: unknown }>): Generator<readonly RowChange[]> {
+function* stage(
+  table: TableName,
+  rows: Iterable<{ readonly key: string; readonly before: unknown; readonly after: unknown }>,
+): Generator<readonly RowChange[]> {
   const changes = Array.from(rows, (row) => ({ table, ...row }) as RowChange);
   if (changes.length > 0) yield changes;
 }

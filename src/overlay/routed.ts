@@ -21,7 +21,9 @@ export interface RoutedPlan {
 
 /** A route for every prefix with a next hop the kernel can reach; one note for each next hop it cannot. */
 export function planRouted(plan: RoutedPlan): Planned {
-  const into = new FabricBuilder(), own = new Set(plan.own), unreached = new Map<Ip, number>();
+  const into = new FabricBuilder(),
+    own = new Set(plan.own),
+    unreached = new Map<Ip, number>();
   for (const cidr of own) addOwn(into, cidr, plan.metric);
   for (const [prefix, nextHops] of plan.routes) {
     if (own.has(prefix)) continue;
@@ -35,7 +37,11 @@ export function planRouted(plan: RoutedPlan): Planned {
     if (hops.size > 0) into.add("route", { prefix, metric: plan.metric, hops: [...hops.values()].toSorted(compareHops) });
   }
   for (const [nextHop, count] of unreached) {
-    into.say(note("warn", "route.next-hop-unreachable", `${count} routes are not in the kernel: it has no route to their next hop ${nextHop}.`, { fields: { nextHop, count } }));
+    into.say(
+      note("warn", "route.next-hop-unreachable", `${count} routes are not in the kernel: it has no route to their next hop ${nextHop}.`, {
+        fields: { nextHop, count },
+      }),
+    );
   }
   return into.done();
 }
@@ -51,7 +57,7 @@ export function planHostGateway(plan: PoolPlan): Planned {
       continue;
     }
     const address = addressOf(lease, prefixFamily(lease.cidr)) ?? lease.address;
-    const text = `${lease.cidr} is not reached: node ${lease.node} (${address}) is not on one link with this node, which backend host-gw needs; use vxlan or bgp.`;
+    const text = `${lease.cidr} is not reached: node ${lease.node} (${address}) is not on one link with us, as host-gw needs it; use vxlan or bgp.`;
     into.say(note("warn", "host-gw.not-on-link", text, { node: lease.node, pool: lease.pool, prefix: lease.cidr }));
   }
   return into.done();

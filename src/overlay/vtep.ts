@@ -7,7 +7,8 @@ import { type Mac, printMac } from "#base/ip.ts";
  */
 export function vtepMac(node: string, vni: number): Mac {
   const text = `${vni}/${node}`;
-  const high = hash(text, 0x811c9dc5), low = hash(text, 0x9747b28c);
+  const high = hash(text, 0x811c9dc5),
+    low = hash(text, 0x9747b28c);
   const octets = Uint8Array.of(high >>> 8, high, low >>> 24, low >>> 16, low >>> 8, low);
   octets[0] = (octets[0]! & 0xfc) | 0x02;
   return printMac(octets);

@@ -24,8 +24,10 @@ const fallbackMtu = 1500;
 
 /** Everything the pool needs in the kernel of this node. `pool.vni` must be set. */
 export function planVxlan(plan: PoolPlan): Planned {
-  const into = new FabricBuilder(), device = vxlanDevice(plan.pool.vni!);
-  const tunnelled: Ip[] = [], macs = new Map<Mac, Lease>();
+  const into = new FabricBuilder(),
+    device = vxlanDevice(plan.pool.vni!);
+  const tunnelled: Ip[] = [],
+    macs = new Map<Mac, Lease>();
   for (const lease of remoteLeases(plan)) {
     const hops = plan.pool.crossSubnet ? directHops(lease, plan.underlay) : undefined;
     if (hops !== undefined) into.add("route", { prefix: lease.cidr, metric: plan.metric, hops });
@@ -61,12 +63,26 @@ function addTunnel(into: FabricBuilder, plan: PoolPlan, lease: Lease, { device, 
   const about = { node: lease.node, pool: lease.pool, prefix: lease.cidr };
   if (destination === undefined) {
     const family = familyOf(plan.self.address);
-    into.say(note("warn", "vxlan.no-underlay", `${lease.cidr} is not reached: node ${lease.node} has no IPv${family} address; give it one or put both nodes on one family.`, about));
+    into.say(
+      note(
+        "warn",
+        "vxlan.no-underlay",
+        `${lease.cidr} is not reached: node ${lease.node} has no IPv${family} address; give it one or put both nodes on one family.`,
+        about,
+      ),
+    );
     return;
   }
   const other = macs.get(mac);
   if (other !== undefined && other.node !== lease.node) {
-    into.say(note("error", "vxlan.duplicate-mac", `${lease.cidr} is not reached: nodes ${other.node} and ${lease.node} have one VTEP MAC ${mac}; rename one of them.`, about));
+    into.say(
+      note(
+        "error",
+        "vxlan.duplicate-mac",
+        `${lease.cidr} is not reached: nodes ${other.node} and ${lease.node} have one VTEP MAC ${mac}; rename one of them.`,
+        about,
+      ),
+    );
     return;
   }
   macs.set(mac, lease);

@@ -55,10 +55,11 @@ const align = (size: number): number => (size + 3) & ~3;
 /** The messages of one datagram, in order; a fault if a length leads outside of it. */
 export function readDatagram(bytes: Uint8Array): Outcome<readonly NetlinkMessage[], WorldFault> {
   const messages: NetlinkMessage[] = [];
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const left = bytes.length - at;
     const length = left < messageHeaderLength ? 0 : u32(bytes, at);
-    if (length < messageHeaderLength || length > left) return failed(worldFault("kernel.malformed", `a netlink message of ${length} octets where ${left} are left`));
+    if (length < messageHeaderLength || length > left)
+      return failed(worldFault("kernel.malformed", `a netlink message of ${length} octets where ${left} are left`));
     messages.push({
       type: u16(bytes, at + 4),
       flags: u16(bytes, at + 6),
@@ -77,7 +78,8 @@ export function readAcknowledgement(bytes: Uint8Array, message: NetlinkMessage):
   return decoding("acknowledgement", () => {
     if (message.end - message.start < 4) throw new Truncated(4, message.end - message.start);
     const errno = -i32(bytes, message.start);
-    let text = "", at = message.start + 4;
+    let text = "",
+      at = message.start + 4;
     if (message.type === messageType.error) {
       if (message.end - at < messageHeaderLength) throw new Truncated(messageHeaderLength, message.end - at);
       at += message.flags & messageFlag.capped || errno === 0 ? messageHeaderLength : align(u32(bytes, at));
@@ -93,7 +95,7 @@ export function readAcknowledgement(bytes: Uint8Array, message: NetlinkMessage):
 
 /** Visits the attributes of bytes[start, end). The nested and byte-order bits are taken off the type. Throws `Truncated`. */
 export function eachAttribute(bytes: Uint8Array, start: number, end: number, visit: (type: number, start: number, size: number) => void): void {
-  for (let at = start; at < end; ) {
+  for (let at = start; at < end;) {
     if (end - at < 4) throw new Truncated(4, end - at);
     const length = u16(bytes, at);
     if (length < 4 || length > end - at) throw new Truncated(length, end - at);
@@ -158,7 +160,11 @@ export class NetlinkWriter {
   /** Starts a message; `flags` without NLM_F_REQUEST, which is always set. */
   begin(type: number, flags: number, sequence: number): this {
     this.#message = this.#at;
-    return this.u32(0).u16(type).u16(flags | messageFlag.request).u32(sequence).u32(0);
+    return this.u32(0)
+      .u16(type)
+      .u16(flags | messageFlag.request)
+      .u32(sequence)
+      .u32(0);
   }
   /** Ends the message begun last: its length is filled in. */
   end(): void {

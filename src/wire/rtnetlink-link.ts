@@ -41,7 +41,11 @@ export interface LinkMessage {
 }
 
 /** Asks for one VXLAN device, not yet up; EEXIST if the name, or the VNI on that port, is taken. */
-export function encodeNewVxlan(into: NetlinkWriter, sequence: number, link: { readonly name: string; readonly mac: Mac; readonly mtu: number; readonly vni: number; readonly local: Ip; readonly port: number }): void {
+export function encodeNewVxlan(
+  into: NetlinkWriter,
+  sequence: number,
+  link: { readonly name: string; readonly mac: Mac; readonly mtu: number; readonly vni: number; readonly local: Ip; readonly port: number },
+): void {
   header(into.begin(rtm.newLink, messageFlag.create | messageFlag.exclusive, sequence), 0, 0, 0);
   into.attribute32(ifla.mtu, link.mtu).attribute(ifla.address, macBytes(link.mac)).attributeText(ifla.name, link.name);
   const info = into.nest(ifla.linkInfo);
@@ -55,7 +59,12 @@ export function encodeNewVxlan(into: NetlinkWriter, sequence: number, link: { re
 }
 
 /** Changes what is given of an existing device. */
-export function encodeSetLink(into: NetlinkWriter, sequence: number, index: number, change: { readonly mac?: Mac; readonly mtu?: number; readonly alias?: string; readonly up?: boolean }): void {
+export function encodeSetLink(
+  into: NetlinkWriter,
+  sequence: number,
+  index: number,
+  change: { readonly mac?: Mac; readonly mtu?: number; readonly alias?: string; readonly up?: boolean },
+): void {
   const mask = change.up === undefined ? 0 : flagUp;
   header(into.begin(rtm.setLink, 0, sequence), index, change.up === true ? flagUp : 0, mask);
   if (change.mac !== undefined) into.attribute(ifla.address, macBytes(change.mac));
@@ -82,7 +91,11 @@ export function decodeLink(bytes: Uint8Array, message: NetlinkMessage): Outcome<
     const { start, end } = message;
     if (end - start < headerLength) throw new Truncated(headerLength, end - start);
     const flags = u32(bytes, start + 8);
-    let name = "", alias = "", mtu = 0, mac: Mac | undefined, info: LinkInfo = { kind: "", vxlan: undefined };
+    let name = "",
+      alias = "",
+      mtu = 0,
+      mac: Mac | undefined,
+      info: LinkInfo = { kind: "", vxlan: undefined };
     eachAttribute(bytes, start + headerLength, end, (type, at, size) => {
       if (type === ifla.name) name = readString(bytes, at, size);
       else if (type === ifla.address && size === 6) mac = printMac(bytes.subarray(at, at + 6));
@@ -100,7 +113,9 @@ interface LinkInfo {
 }
 
 function readLinkInfo(bytes: Uint8Array, start: number, end: number): LinkInfo {
-  let kind = "", from = 0, to = 0;
+  let kind = "",
+    from = 0,
+    to = 0;
   eachAttribute(bytes, start, end, (type, at, size) => {
     if (type === ifla.infoKind) kind = readString(bytes, at, size);
     else if (type === ifla.infoData) [from, to] = [at, at + size];
@@ -109,7 +124,10 @@ function readLinkInfo(bytes: Uint8Array, start: number, end: number): LinkInfo {
 }
 
 function readVxlan(bytes: Uint8Array, start: number, end: number): VxlanAttributes {
-  let vni = 0, port = 0, learning = false, local: Ip | undefined;
+  let vni = 0,
+    port = 0,
+    learning = false,
+    local: Ip | undefined;
   eachAttribute(bytes, start, end, (type, at, size) => {
     if (type === vxlan.id) vni = u32(bytes, fixed(at, size, 4));
     else if (type === vxlan.local || type === vxlan.local6) local = readIp(bytes, at, size);

@@ -85,7 +85,16 @@ export function encodeGetRoutes(into: NetlinkWriter, sequence: number, family: F
 export function encodeLookupRoute(into: NetlinkWriter, sequence: number, target: Ip): void {
   const octets = octetsOf(target);
   into.begin(rtm.getRoute, 0, sequence);
-  into.u8(codeOf(target)).u8(octets.length * 8).u8(0).u8(0).u8(0).u8(0).u8(0).u8(0).u32(showMatch);
+  into
+    .u8(codeOf(target))
+    .u8(octets.length * 8)
+    .u8(0)
+    .u8(0)
+    .u8(0)
+    .u8(0)
+    .u8(0)
+    .u8(0)
+    .u32(showMatch);
   into.attribute(rta.destination, octets).end();
 }
 
@@ -94,10 +103,16 @@ export function decodeRoute(bytes: Uint8Array, message: NetlinkMessage): Outcome
   return decoding("route", () => {
     const { start, end } = message;
     if (end - start < headerLength) throw new Truncated(headerLength, end - start);
-    const family = familyOfCode(bytes[start]!), flags = u32(bytes, start + 8);
+    const family = familyOfCode(bytes[start]!),
+      flags = u32(bytes, start + 8);
     if (family === undefined) return undefined;
     const octets = new Uint8Array(family === 4 ? 4 : 16);
-    let metric = 0, mtu = 0, table = bytes[start + 4]!, index = 0, gateway: Ip | undefined, hops: RouteHop[] = [];
+    let metric = 0,
+      mtu = 0,
+      table = bytes[start + 4]!,
+      index = 0,
+      gateway: Ip | undefined,
+      hops: RouteHop[] = [];
     eachAttribute(bytes, start + headerLength, end, (type, at, size) => {
       if (type === rta.destination) octets.set(bytes.subarray(fixed(at, size, octets.length), at + octets.length));
       else if (type === rta.outInterface) index = i32(bytes, fixed(at, size, 4));
@@ -120,9 +135,17 @@ export function routeProtocolOf(bytes: Uint8Array, message: NetlinkMessage): num
   return message.end - message.start < headerLength ? 0 : bytes[message.start + 5]!;
 }
 
-function header(into: NetlinkWriter, route: { readonly prefix: Prefix; readonly protocol: number }, more: { readonly type: number; readonly scope: number; readonly flags: number }): void {
+function header(
+  into: NetlinkWriter,
+  route: { readonly prefix: Prefix; readonly protocol: number },
+  more: { readonly type: number; readonly scope: number; readonly flags: number },
+): void {
   const { bytes, length } = prefixParts(route.prefix);
-  into.u8(bytes.length === 4 ? familyCode(4) : familyCode(6)).u8(length).u8(0).u8(0);
+  into
+    .u8(bytes.length === 4 ? familyCode(4) : familyCode(6))
+    .u8(length)
+    .u8(0)
+    .u8(0);
   into.u8(mainTable).u8(route.protocol).u8(more.scope).u8(more.type).u32(more.flags);
   into.attribute(rta.destination, bytes);
 }
@@ -131,7 +154,11 @@ function encodeMultipath(into: NetlinkWriter, hops: readonly RouteHop[]): void {
   const list = into.nest(rta.multipath);
   for (const hop of hops) {
     const at = into.length;
-    into.u16(0).u8(hop.onlink ? hopOnlink : 0).u8(0).u32(hop.index);
+    into
+      .u16(0)
+      .u8(hop.onlink ? hopOnlink : 0)
+      .u8(0)
+      .u32(hop.index);
     if (hop.gateway !== undefined) into.attribute(rta.gateway, octetsOf(hop.gateway));
     into.patch16(at, into.length - at);
   }
@@ -140,7 +167,7 @@ function encodeMultipath(into: NetlinkWriter, hops: readonly RouteHop[]): void {
 
 function readMultipath(bytes: Uint8Array, start: number, end: number): RouteHop[] {
   const hops: RouteHop[] = [];
-  for (let at = start; at < end; ) {
+  for (let at = start; at < end;) {
     const length = end - at < nexthopLength ? 0 : u16(bytes, at);
     if (length < nexthopLength || length > end - at) throw new Truncated(nexthopLength, end - at);
     let gateway: Ip | undefined;

@@ -3,10 +3,19 @@ import { ipBytes, type Family, type Ip, printIp } from "#base/ip.ts";
 import { fixed } from "./netlink.ts";
 
 export const rtm = {
-  newLink: 16, delLink: 17, getLink: 18, setLink: 19,
-  newAddress: 20, delAddress: 21, getAddress: 22,
-  newRoute: 24, delRoute: 25, getRoute: 26,
-  newNeighbour: 28, delNeighbour: 29, getNeighbour: 30,
+  newLink: 16,
+  delLink: 17,
+  getLink: 18,
+  setLink: 19,
+  newAddress: 20,
+  delAddress: 21,
+  getAddress: 22,
+  newRoute: 24,
+  delRoute: 25,
+  getRoute: 26,
+  newNeighbour: 28,
+  delNeighbour: 29,
+  getNeighbour: 30,
   newNetconf: 80,
 } as const;
 

@@ -1,7 +1,18 @@
 /** What every Kernel adapter must do (ports/kernel.ts), as one suite. */
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Ip, Mac } from "#base/ip.ts";
-import { type FdbRow, keyOf, type LinkRow, type NeighbourRow, type RouteRow, type RowChange, type Rows, type TableName, tableNames, type Tables } from "#base/kernel-row.ts";
+import {
+  type FdbRow,
+  keyOf,
+  type LinkRow,
+  type NeighbourRow,
+  type RouteRow,
+  type RowChange,
+  type Rows,
+  type TableName,
+  tableNames,
+  type Tables,
+} from "#base/kernel-row.ts";
 import type { Prefix } from "#base/prefix.ts";
 import { isOnLink } from "#base/underlay.ts";
 import type { Kernel, KernelEvent } from "#ports/kernel.ts";
@@ -52,16 +63,25 @@ export function kernelContract(open: () => Promise<KernelHarness>): void {
   test("what is written is what is seen, in every table and both families", async () => {
     await devices();
     const rows: RowChange[] = [
-      set("address", address), set("address", address6), set("neighbour", neighbour), set("neighbour", neighbour6),
-      set("fdb", fdb), set("fdb", fdb6), set("route", tunnel), set("route", tunnel6),
-      set("route", route("10.43.1.0/24")), set("route", route("fd43:1::/64")),
-      set("route", route("10.50.0.0/16", hop("eth0", "10.0.0.7"))), set("route", route("fd50::/32", hop("eth0", "fd00::7"))),
+      set("address", address),
+      set("address", address6),
+      set("neighbour", neighbour),
+      set("neighbour", neighbour6),
+      set("fdb", fdb),
+      set("fdb", fdb6),
+      set("route", tunnel),
+      set("route", tunnel6),
+      set("route", route("10.43.1.0/24")),
+      set("route", route("fd43:1::/64")),
+      set("route", route("10.50.0.0/16", hop("eth0", "10.0.0.7"))),
+      set("route", route("fd50::/32", hop("eth0", "fd00::7"))),
       set("route", route("0.0.0.0/1", { device: "eth0", gateway: undefined, onlink: false })),
       set("sysctl", { path: "net/ipv4/ip_forward", value: "1" }),
     ];
     expect(await apply(...rows)).toEqual([]);
     const seen = await look();
-    for (const change of [set("link", vx), set("link", vx6), ...rows]) expect(rowOf(seen, change.table, change.key), `${change.table} ${change.key}`).toEqual(change.after);
+    for (const change of [set("link", vx), set("link", vx6), ...rows])
+      expect(rowOf(seen, change.table, change.key), `${change.table} ${change.key}`).toEqual(change.after);
     expect(tableNames.map((table) => seen[table].size)).toEqual([1, 2, 2, 2, 2, 7]);
   });
 
@@ -77,7 +97,9 @@ export function kernelContract(open: () => Promise<KernelHarness>): void {
   test("a neighbour, a forwarding entry and a device's MTU and state are replaced in place", async () => {
     await devices();
     await apply(set("neighbour", neighbour), set("fdb", fdb), set("route", tunnel));
-    const moved = { ...fdb, destination: ip("10.0.0.3") }, renamed = { ...neighbour, mac: "02:00:00:00:43:99" as Mac }, smaller = { ...vx, mtu: 1400 };
+    const moved = { ...fdb, destination: ip("10.0.0.3") },
+      renamed = { ...neighbour, mac: "02:00:00:00:43:99" as Mac },
+      smaller = { ...vx, mtu: 1400 };
     expect(await apply(set("neighbour", renamed, neighbour), set("fdb", moved, fdb), set("link", smaller, vx))).toEqual([]);
     const seen = await look();
     expect(seen.link.get("pw-vx43")).toEqual(smaller);
@@ -97,7 +119,10 @@ export function kernelContract(open: () => Promise<KernelHarness>): void {
     expect([seen.address.size, seen.fdb.size, seen.route.size]).toEqual([1, 1, 1]);
   });
 
-  for (const [family, prefix, gateways] of [["IPv4", "10.60.0.0/16", ["10.0.0.7", "10.0.0.8", "10.0.0.9"]], ["IPv6", "fd60::/32", ["fd00::7", "fd00::8", "fd00::9"]]] as const) {
+  for (const [family, prefix, gateways] of [
+    ["IPv4", "10.60.0.0/16", ["10.0.0.7", "10.0.0.8", "10.0.0.9"]],
+    ["IPv6", "fd60::/32", ["fd00::7", "fd00::8", "fd00::9"]],
+  ] as const) {
     test(`an ${family} route goes from one gateway to several, to others, to a blackhole and back`, async () => {
       const [a, b, c] = gateways.map((gateway) => hop("eth0", gateway)) as [RouteRow["hops"][0], RouteRow["hops"][0], RouteRow["hops"][0]];
       let before: RouteRow | undefined;
@@ -128,7 +153,12 @@ export function kernelContract(open: () => Promise<KernelHarness>): void {
     await devices();
     const astray = route("10.70.0.0/16", hop("eth7", "10.0.0.7"));
     const failures = await apply(set("neighbour", neighbour), set("route", astray), set("fdb", { ...fdb, device: "pw-vx99" }), set("route", tunnel));
-    expect(failures.map(({ change, fault }) => [change.key, fault.code])).toEqual([["pw-vx99 02:00:00:00:43:02", "kernel.no-device"], ["10.70.0.0/16 metric 117", "kernel.no-device"]].toReversed());
+    expect(failures.map(({ change, fault }) => [change.key, fault.code])).toEqual(
+      [
+        ["pw-vx99 02:00:00:00:43:02", "kernel.no-device"],
+        ["10.70.0.0/16 metric 117", "kernel.no-device"],
+      ].toReversed(),
+    );
     expect(failures[0]!.fault.text).toContain("eth7");
     const seen = await look();
     expect([seen.neighbour.size, seen.route.size]).toEqual([1, 1]);
@@ -137,7 +167,10 @@ export function kernelContract(open: () => Promise<KernelHarness>): void {
   test("a route of somebody else with our prefix and metric is left alone, and we say so", async () => {
     for (const prefix of ["10.80.0.0/16", "fd80::/32"]) harness.addForeignRoute(prefix, 117);
     const failures = await apply(set("route", route("10.80.0.0/16")), set("route", route("fd80::/32")), set("route", route("10.81.0.0/16")));
-    expect(failures.map(({ change, fault }) => [change.key, fault.code])).toEqual([["10.80.0.0/16 metric 117", "kernel.foreign"], ["fd80::/32 metric 117", "kernel.foreign"]]);
+    expect(failures.map(({ change, fault }) => [change.key, fault.code])).toEqual([
+      ["10.80.0.0/16 metric 117", "kernel.foreign"],
+      ["fd80::/32 metric 117", "kernel.foreign"],
+    ]);
     expect(await apply(remove("route", route("10.80.0.0/16")), remove("route", route("fd80::/32")))).toEqual([]);
     expect(["10.80.0.0/16", "fd80::/32"].every((prefix) => harness.hasForeignRoute(prefix, 117))).toBe(true);
     expect([...(await look()).route.keys()]).toEqual(["10.81.0.0/16 metric 117"]);
@@ -167,7 +200,8 @@ export function kernelContract(open: () => Promise<KernelHarness>): void {
     await devices();
     const blackhole = route("10.90.0.0/16");
     await apply(set("route", blackhole));
-    const stop = new AbortController(), heard: KernelEvent[] = [];
+    const stop = new AbortController(),
+      heard: KernelEvent[] = [];
     const listening = (async () => {
       for await (const event of harness.kernel.events(stop.signal)) heard.push(event);
     })();

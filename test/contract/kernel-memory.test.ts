@@ -17,7 +17,12 @@ describe("the memory kernel keeps the Kernel contract", () => {
   kernelContract(async () => {
     const kernel = new MemoryKernel({
       paths: new Map(
-        Object.entries({ "10.0.0.2": path("10.0.0.0/24"), "10.9.8.7": path("10.9.0.0/16", "10.0.0.254"), "10.0.0.1": path("10.0.0.1/32", undefined, true), "fd00::9": path("fd00::/64") }),
+        Object.entries({
+          "10.0.0.2": path("10.0.0.0/24"),
+          "10.9.8.7": path("10.9.0.0/16", "10.0.0.254"),
+          "10.0.0.1": path("10.0.0.1/32", undefined, true),
+          "fd00::9": path("fd00::/64"),
+        }),
       ) as ReadonlyMap<string, UnderlayPath> as ReadonlyMap<Ip, UnderlayPath>,
       addresses: new Map([["10.0.0.1" as Ip, "eth0"]]),
       links: new Map([["eth0", { name: "eth0", kind: "veth", mtu: 1500, up: true, loopback: false }]]),

@@ -6,8 +6,9 @@ import koffi from "koffi";
 const setns = koffi.load("libc.so.6").func("int setns(int, int)") as (fd: number, kind: number) => number;
 const networkNamespace = 0x4000_0000; // CLONE_NEWNET
 
-/** Why the real kernel cannot be tested here; undefined if it can. */
-export const kernelMissing: string | undefined = process.getuid?.() === 0 ? undefined : "skipped: the real kernel is tested as root only (network namespaces)";
+/** Why the real kernel cannot be tested here, to be put behind a title; undefined if it can. */
+export const kernelMissing: string | undefined =
+  process.getuid?.() === 0 ? undefined : " (skipped: it takes root and network namespaces; run the tests as root)";
 
 export class Namespace {
   readonly name: string;
@@ -44,7 +45,8 @@ export class Namespace {
 
   /** Moves this thread into the namespace; returns the way back. */
   enter(): () => void {
-    const home = openSync("/proc/thread-self/ns/net", "r"), there = openSync(`/run/netns/${this.name}`, "r");
+    const home = openSync("/proc/thread-self/ns/net", "r"),
+      there = openSync(`/run/netns/${this.name}`, "r");
     if (setns(there, networkNamespace) !== 0) throw new Error(`setns ${this.name}: errno ${koffi.errno()}`);
     closeSync(there);
     return () => {
@@ -60,7 +62,7 @@ export class Namespace {
 
 /** Waits until `fact` is true (or no longer throws); fails with what it last said. */
 export async function until(what: string, fact: () => boolean | Promise<boolean>, deadlineMillis = 5000): Promise<void> {
-  for (const end = performance.now() + deadlineMillis; ; ) {
+  for (const end = performance.now() + deadlineMillis; ;) {
     let last: unknown;
     try {
       if (await fact()) return;

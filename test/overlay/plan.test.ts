@@ -15,7 +15,8 @@ const fabric = mergePlanned([
   planVxlan({ self, pool: pool(), own: prefix("10.43.1.0/24"), leases: [lease("n2", "10.43.2.0/24", "10.0.0.2")], underlay: underlay(), metric: 117 }),
 ]).fabric;
 
-const names = (changes: Iterable<readonly RowChange[]>): readonly string[] => Array.from(changes, (stage) => `${stage[0]!.after === undefined ? "remove" : "set"} ${stage[0]!.table} ${stage.length}`);
+const names = (changes: Iterable<readonly RowChange[]>): readonly string[] =>
+  Array.from(changes, (stage) => `${stage[0]!.after === undefined ? "remove" : "set"} ${stage[0]!.table} ${stage.length}`);
 
 describe("a pass", () => {
   test("sets in order of need", () => {
@@ -37,7 +38,8 @@ describe("a pass", () => {
     const deltas = newDeltas();
     sawAll(deltas, { ...fabric, link: new Map() });
     wantAll(deltas, fabric);
-    const stages = passStages(deltas, true), first = stages.next().value!;
+    const stages = passStages(deltas, true),
+      first = stages.next().value!;
     expect(first.map((change) => change.table)).toEqual(["link"]);
     for (const change of first) didChange(deltas, change);
     sawAll(deltas, { ...fabric, address: new Map(), neighbour: new Map(), fdb: new Map(), route: new Map() });
@@ -53,9 +55,14 @@ describe("a pass", () => {
   });
 
   test("a switch that somebody set to the value we spare is left alone", () => {
-    const deltas = newDeltas(), row = { path: "net/ipv6/conf/eth0/accept_ra", value: "2", unless: "0" };
+    const deltas = newDeltas(),
+      row = { path: "net/ipv6/conf/eth0/accept_ra", value: "2", unless: "0" };
     wantAll(deltas, { ...emptyFabric, sysctl: new Map([[row.path, row]]) });
-    for (const [value, stages] of [["0", 0], ["1", 1], ["2", 0]] as const) {
+    for (const [value, stages] of [
+      ["0", 0],
+      ["1", 1],
+      ["2", 0],
+    ] as const) {
       sawAll(deltas, { ...emptyFabric, sysctl: new Map([[row.path, { path: row.path, value }]]) });
       expect([...passStages(deltas, true)].length, `accept_ra ${value}`).toBe(stages);
     }
@@ -65,26 +72,43 @@ describe("a pass", () => {
 describe("the difference", () => {
   test("closes: after doing what it says, nothing differs, whatever the two sides were", () => {
     const side = fc.dictionary(fc.constantFrom("a", "b", "c", "d", "e"), fc.nat(3)).map((rows) => new Map(Object.entries(rows)));
-    fc.assert(fc.property(side, side, (desired, actual) => {
-      const delta = new Delta<number>((a, b) => a === b), world = new Map(actual);
-      delta.saw(actual);
-      delta.want(desired);
-      for (const { key, before, after } of [...delta.toSet(), ...delta.toRemove()]) {
-        expect(before).toBe(world.get(key));
-        if (after === undefined) world.delete(key);
-        else world.set(key, after);
-        delta.did(key, after);
-        expect(delta.isSettled(key)).toBe(true);
-      }
-      expect(world).toEqual(desired);
-      expect([...delta.toSet(), ...delta.toRemove()]).toEqual([]);
-      expect(delta.saw(world)).toBe(0);
-    }));
+    fc.assert(
+      fc.property(side, side, (desired, actual) => {
+        const delta = new Delta<number>((a, b) => a === b),
+          world = new Map(actual);
+        delta.saw(actual);
+        delta.want(desired);
+        for (const { key, before, after } of [...delta.toSet(), ...delta.toRemove()]) {
+          expect(before).toBe(world.get(key));
+          if (after === undefined) world.delete(key);
+          else world.set(key, after);
+          delta.did(key, after);
+          expect(delta.isSettled(key)).toBe(true);
+        }
+        expect(world).toEqual(desired);
+        expect([...delta.toSet(), ...delta.toRemove()]).toEqual([]);
+        expect(delta.saw(world)).toBe(0);
+      }),
+    );
   });
 
   test("counts what others changed, added and removed", () => {
     const delta = new Delta<number>((a, b) => a === b);
-    delta.saw(new Map([["a", 1], ["b", 2], ["c", 3]]));
-    expect(delta.saw(new Map([["a", 1], ["b", 5], ["d", 4]]))).toBe(3);
+    delta.saw(
+      new Map([
+        ["a", 1],
+        ["b", 2],
+        ["c", 3],
+      ]),
+    );
+    expect(
+      delta.saw(
+        new Map([
+          ["a", 1],
+          ["b", 5],
+          ["d", 4],
+        ]),
+      ),
+    ).toBe(3);
   });
 });

@@ -14,7 +14,10 @@ const self = { node: "n1", address: ip("10.0.0.1"), address6: undefined };
 /** What node n1 wants when there are nodes 2 to `last`. */
 function fabricFor(last: number): Fabric {
   const leases = Array.from({ length: last - 1 }, (_, i) => lease(`n${i + 2}`, `10.43.${i + 2}.0/24`, `10.0.0.${i + 2}`));
-  return mergePlanned([planForwarding(new Set([4]), underlay()), planVxlan({ self, pool: pool(), own: prefix("10.43.1.0/24"), leases, underlay: underlay(), metric: 117 })]).fabric;
+  return mergePlanned([
+    planForwarding(new Set([4]), underlay()),
+    planVxlan({ self, pool: pool(), own: prefix("10.43.1.0/24"), leases, underlay: underlay(), metric: 117 }),
+  ]).fabric;
 }
 
 describe("the reconcile loop", () => {
@@ -84,7 +87,9 @@ describe("the reconcile loop", () => {
     kernel.fails = (change) => (change.key === "pw-vx43 10.43.3.0" ? worldFault("kernel.refused", "neighbour: told to fail") : undefined);
     reconciler.want(fabricFor(4), true);
     await reconciler.settled({ table: "route", key: "10.43.4.0/24 metric 117" });
-    const failing = reconciler.view().tables.flatMap((table) => table.entries.filter((entry) => entry.failure !== null).map((entry) => [table.name, entry.key, entry.failure]));
+    const failing = reconciler
+      .view()
+      .tables.flatMap((table) => table.entries.filter((entry) => entry.failure !== null).map((entry) => [table.name, entry.key, entry.failure]));
     expect(failing).toEqual([["neighbour", "pw-vx43 10.43.3.0", "neighbour: told to fail"]]);
     expect(reconciler.status().differing).toBe(1);
     kernel.fails = () => undefined;
@@ -139,7 +144,8 @@ describe("the reconcile loop", () => {
 });
 
 test("a look comes round by time even if nothing is heard and wants keep coming", async () => {
-  const kernel = new MemoryKernel(underlay()), stop = new AbortController();
+  const kernel = new MemoryKernel(underlay()),
+    stop = new AbortController();
   const reconciler = createReconciler({ kernel, telemetry: { note: () => undefined, gauge: () => undefined }, lookMillis: 50, eventMillis: 5 });
   const running = reconciler.run(stop.signal);
   reconciler.want(fabricFor(3), true);

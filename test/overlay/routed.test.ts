@@ -8,23 +8,45 @@ import { ip, lease, lines, path, pool, prefix, underlay } from "./world.ts";
 
 const near = path("10.0.0.0/24", "eth0");
 const under = underlay({
-  "10.0.0.2": near, "10.0.0.3": near,
-  "10.9.0.9": { prefix: prefix("10.9.0.0/16"), hops: [{ device: "eth0", gateway: ip("10.0.0.254") }, { device: "eth1", gateway: ip("10.1.0.254") }], local: false, mtu: 1500 },
+  "10.0.0.2": near,
+  "10.0.0.3": near,
+  "10.9.0.9": {
+    prefix: prefix("10.9.0.0/16"),
+    hops: [
+      { device: "eth0", gateway: ip("10.0.0.254") },
+      { device: "eth1", gateway: ip("10.1.0.254") },
+    ],
+    local: false,
+    mtu: 1500,
+  },
   "fd00::2": path("fd00::/64", "eth0"),
   "10.0.0.1": { prefix: prefix("10.0.0.1/32"), hops: [], local: true, mtu: 0 },
   "10.66.0.6": { prefix: prefix("10.66.0.0/16"), hops: [], local: false, mtu: 0 },
 });
 
 function routed(routes: Readonly<Record<string, readonly string[]>>, own: readonly string[] = []) {
-  return planRouted({ own: own.map(prefix), routes: new Map(Object.entries(routes)) as ReadonlyMap<string, readonly string[]> as ReadonlyMap<Prefix, readonly Ip[]>, underlay: under, metric: 117 });
+  return planRouted({
+    own: own.map(prefix),
+    routes: new Map(Object.entries(routes)) as ReadonlyMap<string, readonly string[]> as ReadonlyMap<Prefix, readonly Ip[]>,
+    underlay: under,
+    metric: 117,
+  });
 }
 
 describe("BGP routes", () => {
   test.each([
     ["one next hop on the link", { "10.42.2.0/24": ["10.0.0.2"] }, ["route 10.42.2.0/24 metric 117: via 10.0.0.2 dev eth0"]],
     ["IPv6", { "fd42:0:0:2::/64": ["fd00::2"] }, ["route fd42:0:0:2::/64 metric 117: via fd00::2 dev eth0"]],
-    ["equal cost, in one order whatever came first", { "10.42.2.0/24": ["10.0.0.3", "10.0.0.2"] }, ["route 10.42.2.0/24 metric 117: via 10.0.0.2 dev eth0 nexthop via 10.0.0.3 dev eth0"]],
-    ["a next hop beyond gateways is resolved, over both", { "10.42.2.0/24": ["10.9.0.9"] }, ["route 10.42.2.0/24 metric 117: via 10.0.0.254 dev eth0 nexthop via 10.1.0.254 dev eth1"]],
+    [
+      "equal cost, in one order whatever came first",
+      { "10.42.2.0/24": ["10.0.0.3", "10.0.0.2"] },
+      ["route 10.42.2.0/24 metric 117: via 10.0.0.2 dev eth0 nexthop via 10.0.0.3 dev eth0"],
+    ],
+    [
+      "a next hop beyond gateways is resolved, over both",
+      { "10.42.2.0/24": ["10.9.0.9"] },
+      ["route 10.42.2.0/24 metric 117: via 10.0.0.254 dev eth0 nexthop via 10.1.0.254 dev eth1"],
+    ],
     ["never to ourselves", { "10.42.2.0/24": ["10.0.0.1"] }, []],
     ["ourselves among others: only the others", { "10.42.2.0/24": ["10.0.0.1", "10.0.0.2"] }, ["route 10.42.2.0/24 metric 117: via 10.0.0.2 dev eth0"]],
     ["not through a route that contains its own next hop", { "10.9.0.0/16": ["10.9.0.9"] }, []],
@@ -34,7 +56,10 @@ describe("BGP routes", () => {
   });
 
   test("own CIDRs are blackholes, and stay so when a peer announces them", () => {
-    expect(lines(routed({ "10.42.1.0/24": ["10.0.0.2"] }, ["10.42.1.0/24", "fd42:0:0:1::/64"]).fabric)).toEqual(["route 10.42.1.0/24 metric 117: blackhole", "route fd42:0:0:1::/64 metric 117: blackhole"]);
+    expect(lines(routed({ "10.42.1.0/24": ["10.0.0.2"] }, ["10.42.1.0/24", "fd42:0:0:1::/64"]).fabric)).toEqual([
+      "route 10.42.1.0/24 metric 117: blackhole",
+      "route fd42:0:0:1::/64 metric 117: blackhole",
+    ]);
   });
 
   test("next hops the kernel cannot reach are said once each, with the number of routes", () => {
@@ -48,8 +73,17 @@ describe("BGP routes", () => {
 });
 
 test("host-gw routes to nodes on the link and names those that are not", () => {
-  const plan = { self: { node: "n1", address: ip("10.0.0.1"), address6: undefined }, pool: pool({ backend: "host-gw" }), own: prefix("10.43.1.0/24"), underlay: under, metric: 117 };
-  const { fabric, notes } = planHostGateway({ ...plan, leases: [lease("n2", "10.43.2.0/24", "10.0.0.2"), lease("n3", "10.43.3.0/24", "10.9.0.9"), lease("n4", "10.44.0.0/24", "10.0.0.3", { pool: "other" })] });
+  const plan = {
+    self: { node: "n1", address: ip("10.0.0.1"), address6: undefined },
+    pool: pool({ backend: "host-gw" }),
+    own: prefix("10.43.1.0/24"),
+    underlay: under,
+    metric: 117,
+  };
+  const { fabric, notes } = planHostGateway({
+    ...plan,
+    leases: [lease("n2", "10.43.2.0/24", "10.0.0.2"), lease("n3", "10.43.3.0/24", "10.9.0.9"), lease("n4", "10.44.0.0/24", "10.0.0.3", { pool: "other" })],
+  });
   expect(lines(fabric)).toEqual(["route 10.43.1.0/24 metric 117: blackhole", "route 10.43.2.0/24 metric 117: via 10.0.0.2 dev eth0"]);
   expect(notes.map((said) => [said.event, said.node])).toEqual([["host-gw.not-on-link", "n3"]]);
 });
@@ -72,5 +106,9 @@ describe("forwarding", () => {
 test("the underlay is asked for the other nodes and every next hop, once each", () => {
   const self = { node: "n1", address: ip("10.0.0.1"), address6: undefined };
   const leases = [lease("n1", "10.43.1.0/24", "10.0.0.1"), lease("n2", "10.43.2.0/24", "10.0.0.2", { address6: ip("fd00::2") })];
-  expect([...underlayTargets(self, leases, new Map([[prefix("10.42.2.0/24"), [ip("10.0.0.2"), ip("10.9.0.9")]]]))]).toEqual(["10.0.0.2", "fd00::2", "10.9.0.9"]);
+  expect([...underlayTargets(self, leases, new Map([[prefix("10.42.2.0/24"), [ip("10.0.0.2"), ip("10.9.0.9")]]]))]).toEqual([
+    "10.0.0.2",
+    "fd00::2",
+    "10.9.0.9",
+  ]);
 });

@@ -6,7 +6,8 @@ import { vtepMac } from "#overlay/vtep.ts";
 import { ip, lease, lines, path, pool, prefix, underlay } from "./world.ts";
 
 const self = { node: "n1", address: ip("10.0.0.1"), address6: undefined };
-const near = path("10.0.0.0/24", "eth0"), far = path("0.0.0.0/0", "eth0", "10.0.0.254");
+const near = path("10.0.0.0/24", "eth0"),
+  far = path("0.0.0.0/0", "eth0", "10.0.0.254");
 
 function plan(change: Partial<PoolPlan> = {}): PoolPlan {
   return { self, pool: pool(), own: prefix("10.43.1.0/24"), leases: [], underlay: underlay(), metric: 117, ...change };
@@ -24,8 +25,14 @@ describe("an overlay pool", () => {
   });
 
   test("gives each other node a neighbour, a forwarding entry and a route", () => {
-    const { fabric } = planVxlan(plan({ leases: [lease("n2", "10.43.2.0/24", "10.0.0.2"), lease("n3", "10.43.3.0/24", "10.1.0.3")], underlay: underlay({ "10.0.0.2": near, "10.1.0.3": far }) }));
-    const n2 = vtepMac("n2", 43), n3 = vtepMac("n3", 43);
+    const { fabric } = planVxlan(
+      plan({
+        leases: [lease("n2", "10.43.2.0/24", "10.0.0.2"), lease("n3", "10.43.3.0/24", "10.1.0.3")],
+        underlay: underlay({ "10.0.0.2": near, "10.1.0.3": far }),
+      }),
+    );
+    const n2 = vtepMac("n2", 43),
+      n3 = vtepMac("n3", 43);
     expect(lines(fabric).filter((line) => !/^(link|address)/.test(line))).toEqual([
       `neighbour pw-vx43 10.43.2.0: lladdr ${n2} dev pw-vx43 permanent`,
       `neighbour pw-vx43 10.43.3.0: lladdr ${n3} dev pw-vx43 permanent`,
@@ -50,7 +57,13 @@ describe("an overlay pool", () => {
   });
 
   test("a default route without gateway is no proof of one link", () => {
-    const { fabric } = planVxlan(plan({ pool: pool({ crossSubnet: true }), leases: [lease("n2", "10.43.2.0/24", "10.0.0.2")], underlay: underlay({ "10.0.0.2": path("0.0.0.0/0", "ppp0") }) }));
+    const { fabric } = planVxlan(
+      plan({
+        pool: pool({ crossSubnet: true }),
+        leases: [lease("n2", "10.43.2.0/24", "10.0.0.2")],
+        underlay: underlay({ "10.0.0.2": path("0.0.0.0/0", "ppp0") }),
+      }),
+    );
     expect(fabric.route.get("10.43.2.0/24 metric 117")!.hops[0]!.device).toBe("pw-vx43");
   });
 
@@ -68,7 +81,15 @@ describe("an overlay pool", () => {
     const self6 = { node: "n1", address: ip("fd00::1"), address6: ip("fd00::1") };
     const pool6 = pool({ name: "overlay", cidr: prefix("fd43::/48"), family: 6, nodePrefix: 64, vni: 44 });
     const remote = lease("n2", "fd43:0:0:2::/64", "10.0.0.2", { address6: ip("fd00::2") });
-    const { fabric, notes } = planVxlan(plan({ self: self6, pool: pool6, own: prefix("fd43:0:0:1::/64"), leases: [remote], underlay: underlay({ "fd00::2": path("fd00::/64", "eth0") }, { addresses: new Map([[ip("fd00::1"), "eth0"]]) }) }));
+    const { fabric, notes } = planVxlan(
+      plan({
+        self: self6,
+        pool: pool6,
+        own: prefix("fd43:0:0:1::/64"),
+        leases: [remote],
+        underlay: underlay({ "fd00::2": path("fd00::/64", "eth0") }, { addresses: new Map([[ip("fd00::1"), "eth0"]]) }),
+      }),
+    );
     expect(notes).toEqual([]);
     expect(lines(fabric)).toEqual([
       `link pw-vx44: vxlan id 44 local fd00::1 dstport 4789 address ${vtepMac("n1", 44)} mtu 1430 up`,
@@ -81,7 +102,9 @@ describe("an overlay pool", () => {
   });
 
   test("an IPv6 pool over IPv4 is tunnelled between the IPv4 addresses", () => {
-    const { fabric } = planVxlan(plan({ pool: pool({ cidr: prefix("fd43::/48"), family: 6 }), own: undefined, leases: [lease("n2", "fd43:0:0:2::/64", "10.0.0.2")] }));
+    const { fabric } = planVxlan(
+      plan({ pool: pool({ cidr: prefix("fd43::/48"), family: 6 }), own: undefined, leases: [lease("n2", "fd43:0:0:2::/64", "10.0.0.2")] }),
+    );
     expect([...fabric.fdb.values()].map((row) => row.destination)).toEqual(["10.0.0.2"]);
     expect(fabric.link.get("pw-vx43")!.mtu).toBe(1450);
   });
@@ -93,19 +116,32 @@ describe("an overlay pool", () => {
   });
 
   test("of two claims on one CIDR the younger is programmed, in whatever order they come", () => {
-    const old = lease("n2", "10.43.2.0/24", "10.0.0.2", { createRevision: 5n }), young = lease("n3", "10.43.2.0/24", "10.0.0.3", { createRevision: 9n });
-    for (const leases of [[old, young], [young, old]]) expect([...planVxlan(plan({ leases })).fabric.fdb.values()].map((row) => row.destination)).toEqual(["10.0.0.3"]);
+    const old = lease("n2", "10.43.2.0/24", "10.0.0.2", { createRevision: 5n }),
+      young = lease("n3", "10.43.2.0/24", "10.0.0.3", { createRevision: 9n });
+    for (const leases of [
+      [old, young],
+      [young, old],
+    ])
+      expect([...planVxlan(plan({ leases })).fabric.fdb.values()].map((row) => row.destination)).toEqual(["10.0.0.3"]);
   });
 
   test("two nodes with one VTEP MAC: the younger is refused loudly, by every node alike", () => {
     const mac = vtepMac("n2", 43);
-    const { fabric, notes } = planVxlan(plan({ leases: [lease("n3", "10.43.3.0/24", "10.0.0.3", { vtepMac: mac, createRevision: 7n }), lease("n2", "10.43.2.0/24", "10.0.0.2", { createRevision: 3n })] }));
+    const { fabric, notes } = planVxlan(
+      plan({
+        leases: [
+          lease("n3", "10.43.3.0/24", "10.0.0.3", { vtepMac: mac, createRevision: 7n }),
+          lease("n2", "10.43.2.0/24", "10.0.0.2", { createRevision: 3n }),
+        ],
+      }),
+    );
     expect([...fabric.fdb.values()].map((row) => row.destination)).toEqual(["10.0.0.2"]);
     expect(notes[0]!.event).toBe("vxlan.duplicate-mac");
   });
 
   test("a changed address or MAC of a node replaces its one entry (no stale ones stay)", () => {
-    const before = planVxlan(plan({ leases: [lease("n2", "10.43.2.0/24", "10.0.0.2")] })).fabric, after = planVxlan(plan({ leases: [lease("n2", "10.43.2.0/24", "10.0.0.99")] })).fabric;
+    const before = planVxlan(plan({ leases: [lease("n2", "10.43.2.0/24", "10.0.0.2")] })).fabric,
+      after = planVxlan(plan({ leases: [lease("n2", "10.43.2.0/24", "10.0.0.99")] })).fabric;
     expect([...after.fdb.keys()]).toEqual([...before.fdb.keys()]);
     expect([...after.fdb.values()][0]!.destination).toBe("10.0.0.99");
   });
@@ -136,7 +172,8 @@ describe("VTEP MACs", () => {
 });
 
 test("two planners that want one row differently: the first is kept, and it is said", () => {
-  const one = planVxlan(plan()), two = planVxlan(plan({ self: { ...self, node: "other" } }));
+  const one = planVxlan(plan()),
+    two = planVxlan(plan({ self: { ...self, node: "other" } }));
   const { fabric, notes } = mergePlanned([one, two]);
   expect(fabric.link.get("pw-vx43")!.mac).toBe(vtepMac("n1", 43));
   expect(notes.map((said) => said.event)).toEqual(["fabric.conflict"]);

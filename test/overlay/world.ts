@@ -14,13 +14,34 @@ export const prefix = (text: string): Prefix => text as Prefix;
 
 export function pool(change: Partial<PoolSettings> = {}): PoolSettings {
   return {
-    name: "overlay", cidr: prefix("10.43.0.0/16"), family: 4, nodePrefix: 24, backend: "vxlan", vni: 43, port: 4789, crossSubnet: false,
-    mtu: undefined, masquerade: false, state: "active", reservations: {}, ...change,
+    name: "overlay",
+    cidr: prefix("10.43.0.0/16"),
+    family: 4,
+    nodePrefix: 24,
+    backend: "vxlan",
+    vni: 43,
+    port: 4789,
+    crossSubnet: false,
+    mtu: undefined,
+    masquerade: false,
+    state: "active",
+    reservations: {},
+    ...change,
   };
 }
 
 export function lease(node: string, cidr: string, address: string, change: Partial<Lease> = {}): Lease {
-  return { schema: 1, node, pool: "overlay", cidr: prefix(cidr), identity: `${node}-id`, address: ip(address), vtepMac: vtepMac(node, 43), createRevision: 1n, ...change };
+  return {
+    schema: 1,
+    node,
+    pool: "overlay",
+    cidr: prefix(cidr),
+    identity: `${node}-id`,
+    address: ip(address),
+    vtepMac: vtepMac(node, 43),
+    createRevision: 1n,
+    ...change,
+  };
 }
 
 export function path(matched: string, device: string, gateway?: string, mtu = 1500): UnderlayPath {
@@ -29,10 +50,18 @@ export function path(matched: string, device: string, gateway?: string, mtu = 15
 
 export function underlay(paths: Readonly<Record<string, UnderlayPath>> = {}, change: Partial<Underlay> = {}): Underlay {
   const links = ["eth0", "eth1"].map((name) => [name, { name, kind: "", mtu: 1500, up: true, loopback: false }] as const);
-  return { paths: new Map(Object.entries(paths)) as ReadonlyMap<string, UnderlayPath> as ReadonlyMap<Ip, UnderlayPath>, addresses: new Map([[ip("10.0.0.1"), "eth0"]]), links: new Map(links), advertised: [], ...change };
+  return {
+    paths: new Map(Object.entries(paths)) as ReadonlyMap<string, UnderlayPath> as ReadonlyMap<Ip, UnderlayPath>,
+    addresses: new Map([[ip("10.0.0.1"), "eth0"]]),
+    links: new Map(links),
+    advertised: [],
+    ...change,
+  };
 }
 
 /** A fabric in lines a person can compare: `route 10.43.2.0/24 metric 117: via … dev … onlink`. */
 export function lines(tables: Tables): readonly string[] {
-  return tableNames.flatMap((table) => [...tables[table]].map(([key, row]) => `${table} ${key}: ${(describeRow[table] as (row: Rows[TableName]) => string)(row)}`));
+  return tableNames.flatMap((table) =>
+    [...tables[table]].map(([key, row]) => `${table} ${key}: ${(describeRow[table] as (row: Rows[TableName]) => string)(row)}`),
+  );
 }

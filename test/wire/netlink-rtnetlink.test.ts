@@ -25,7 +25,8 @@ const golden: readonly { readonly command: string; readonly hex: string; readonl
           08 00 04 00 aa 05 00 00 0a 00 01 00 02 00 00 00 43 01 00 00 0c 00 03 00 70 77 2d 76 78 34 33 00
           34 00 12 00 09 00 01 00 76 78 6c 61 6e 00 00 00 24 00 02 00 08 00 01 00 2b 00 00 00 08 00 04 00
           0a 00 00 01 05 00 07 00 00 00 00 00 06 00 0f 00 12 b5 00 00`,
-    encode: (into) => encodeNewVxlan(into, sequence, { name: "pw-vx43", mtu: 1450, mac: mac("02:00:00:00:43:01"), vni: 43, local: address("10.0.0.1"), port: 4789 }),
+    encode: (into) =>
+      encodeNewVxlan(into, sequence, { name: "pw-vx43", mtu: 1450, mac: mac("02:00:00:00:43:01"), vni: 43, local: address("10.0.0.1"), port: 4789 }),
   },
   {
     command: "ip neigh replace 10.43.2.0 lladdr 02:00:00:00:43:02 dev pw-vx43 nud permanent",
@@ -86,49 +87,90 @@ test("a kernel's VXLAN device is read whole", () => {
   const bytes = bytesOf(kernelLink);
   expect(decodeLink(bytes, only(bytes))).toEqual({
     ok: true,
-    value: { index: 7, name: "pw-vx44", mac: "02:00:00:00:44:01", mtu: 1430, up: true, loopback: false, kind: "vxlan", alias: "podway", vxlan: { vni: 44, local: "fd00::1", port: 4789, learning: false } },
+    value: {
+      index: 7,
+      name: "pw-vx44",
+      mac: "02:00:00:00:44:01",
+      mtu: 1430,
+      up: true,
+      loopback: false,
+      kind: "vxlan",
+      alias: "podway",
+      vxlan: { vni: 44, local: "fd00::1", port: 4789, learning: false },
+    },
   });
 });
 
 describe("what is encoded is decoded", () => {
-  const ip4 = fc.uint8Array({ minLength: 4, maxLength: 4 }).map(printIp), ip6 = fc.uint8Array({ minLength: 16, maxLength: 16 }).map(printIp);
-  const anyIp = fc.oneof(ip4, ip6), anyMac = fc.uint8Array({ minLength: 6, maxLength: 6 }).map(printMac), index = fc.integer({ min: 1, max: 0x7fff_ffff });
-  const prefix = fc.oneof(fc.tuple(fc.uint8Array({ minLength: 4, maxLength: 4 }), fc.nat(32)), fc.tuple(fc.uint8Array({ minLength: 16, maxLength: 16 }), fc.nat(128)));
+  const ip4 = fc.uint8Array({ minLength: 4, maxLength: 4 }).map(printIp),
+    ip6 = fc.uint8Array({ minLength: 16, maxLength: 16 }).map(printIp);
+  const anyIp = fc.oneof(ip4, ip6),
+    anyMac = fc.uint8Array({ minLength: 6, maxLength: 6 }).map(printMac),
+    index = fc.integer({ min: 1, max: 0x7fff_ffff });
+  const prefix = fc.oneof(
+    fc.tuple(fc.uint8Array({ minLength: 4, maxLength: 4 }), fc.nat(32)),
+    fc.tuple(fc.uint8Array({ minLength: 16, maxLength: 16 }), fc.nat(128)),
+  );
 
   test("links", () => {
-    fc.assert(fc.property(anyIp, anyMac, fc.nat(0xff_ffff), fc.nat(65_535), fc.integer({ min: 68, max: 65_535 }), (local, linkMac, vni, port, mtu) => {
-      const got = roundTrip((into) => encodeNewVxlan(into, 1, { name: `pw-vx${vni}`, mac: linkMac, mtu, vni, local, port }), decodeLink);
-      expect(got).toMatchObject({ name: `pw-vx${vni}`, mac: linkMac, mtu, kind: "vxlan", vxlan: { vni, local, port, learning: false } });
-    }));
+    fc.assert(
+      fc.property(anyIp, anyMac, fc.nat(0xff_ffff), fc.nat(65_535), fc.integer({ min: 68, max: 65_535 }), (local, linkMac, vni, port, mtu) => {
+        const got = roundTrip((into) => encodeNewVxlan(into, 1, { name: `pw-vx${vni}`, mac: linkMac, mtu, vni, local, port }), decodeLink);
+        expect(got).toMatchObject({ name: `pw-vx${vni}`, mac: linkMac, mtu, kind: "vxlan", vxlan: { vni, local, port, learning: false } });
+      }),
+    );
     expect(roundTrip((into) => encodeSetLink(into, 1, 9, { alias: "podway", up: true }), decodeLink)).toMatchObject({ index: 9, alias: "podway", up: true });
   });
   test("addresses", () => {
-    fc.assert(fc.property(index, anyIp, fc.nat(32), (device, ip, length) => {
-      expect(roundTrip((into) => encodeNewAddress(into, 1, device, ip, length), decodeAddress)).toEqual({ index: device, address: ip, length, linkLocal: false });
-    }));
+    fc.assert(
+      fc.property(index, anyIp, fc.nat(32), (device, ip, length) => {
+        expect(roundTrip((into) => encodeNewAddress(into, 1, device, ip, length), decodeAddress)).toEqual({
+          index: device,
+          address: ip,
+          length,
+          linkLocal: false,
+        });
+      }),
+    );
   });
   test("neighbours and forwarding entries", () => {
-    fc.assert(fc.property(index, anyIp, anyMac, (device, ip, linkMac) => {
-      const rest = { index: device, destination: ip, mac: linkMac, permanent: true };
-      expect(roundTrip((into) => encodeNewNeighbour(into, 1, device, ip, linkMac), decodeNeighbour)).toEqual({ family: ip.includes(":") ? 10 : 2, ...rest });
-      expect(roundTrip((into) => encodeNewFdb(into, 1, device, linkMac, ip), decodeNeighbour)).toEqual({ family: 7, ...rest });
-    }));
+    fc.assert(
+      fc.property(index, anyIp, anyMac, (device, ip, linkMac) => {
+        const rest = { index: device, destination: ip, mac: linkMac, permanent: true };
+        expect(roundTrip((into) => encodeNewNeighbour(into, 1, device, ip, linkMac), decodeNeighbour)).toEqual({ family: ip.includes(":") ? 10 : 2, ...rest });
+        expect(roundTrip((into) => encodeNewFdb(into, 1, device, linkMac, ip), decodeNeighbour)).toEqual({ family: 7, ...rest });
+      }),
+    );
   });
   test("routes: blackhole, one hop, several", () => {
-    fc.assert(fc.property(prefix, fc.array(fc.record({ index, gateway: fc.option(anyIp, { nil: undefined }), onlink: fc.boolean() }), { maxLength: 8 }), fc.nat(0xffff_ffff), ([octets, length], hops, metric) => {
-      const canonical = printPrefix(maskBytes(octets, length), length);
-      const got = roundTrip((into) => encodeNewRoute(into, 1, { prefix: canonical, protocol: 117, metric, hops }, true), decodeRoute);
-      expect(got).toEqual({ prefix: canonical, table: 254, protocol: 117, type: hops.length === 0 ? 6 : 1, metric, mtu: 0, hops, cloned: false });
-    }));
+    fc.assert(
+      fc.property(
+        prefix,
+        fc.array(fc.record({ index, gateway: fc.option(anyIp, { nil: undefined }), onlink: fc.boolean() }), { maxLength: 8 }),
+        fc.nat(0xffff_ffff),
+        ([octets, length], hops, metric) => {
+          const canonical = printPrefix(maskBytes(octets, length), length);
+          const got = roundTrip((into) => encodeNewRoute(into, 1, { prefix: canonical, protocol: 117, metric, hops }, true), decodeRoute);
+          expect(got).toEqual({ prefix: canonical, table: 254, protocol: 117, type: hops.length === 0 ? 6 : 1, metric, mtu: 0, hops, cloned: false });
+        },
+      ),
+    );
   });
 });
 
 describe("a message cut short", () => {
-  const decoders: Readonly<Record<number, (bytes: Uint8Array, message: NetlinkMessage) => Outcome<unknown>>> = { 16: decodeLink, 20: decodeAddress, 24: decodeRoute, 28: decodeNeighbour };
+  const decoders: Readonly<Record<number, (bytes: Uint8Array, message: NetlinkMessage) => Outcome<unknown>>> = {
+    16: decodeLink,
+    20: decodeAddress,
+    24: decodeRoute,
+    28: decodeNeighbour,
+  };
   const samples = [...golden.filter(({ command }) => !command.includes("del ")).map(({ hex }) => hex), kernelLink];
 
   for (const hex of samples) {
-    const whole = bytesOf(hex), message = only(whole), decode = decoders[message.type]!;
+    const whole = bytesOf(hex),
+      message = only(whole),
+      decode = decoders[message.type]!;
     test(`of type ${message.type} (${whole.length} octets) is a fault, but between two attributes`, () => {
       const between = attributeEnds(whole, message);
       for (let end = message.start; end < message.end; end++) {
@@ -138,19 +180,22 @@ describe("a message cut short", () => {
       }
     });
     test(`of type ${message.type} (${whole.length} octets) with any octet changed is a value or a fault`, () => {
-      fc.assert(fc.property(fc.integer({ min: message.start, max: message.end - 1 }), fc.nat(255), (at, octet) => {
-        const bytes = whole.slice();
-        bytes[at] = octet;
-        const got = decode(bytes, message);
-        if (!got.ok) expect(got.fault.code).toBe("kernel.malformed");
-      }));
+      fc.assert(
+        fc.property(fc.integer({ min: message.start, max: message.end - 1 }), fc.nat(255), (at, octet) => {
+          const bytes = whole.slice();
+          bytes[at] = octet;
+          const got = decode(bytes, message);
+          if (!got.ok) expect(got.fault.code).toBe("kernel.malformed");
+        }),
+      );
     });
   }
 });
 
 /** Where a cut leaves a message of whole attributes: after the fixed header, after each attribute, within its padding. */
 function attributeEnds(bytes: Uint8Array, { type, start, end }: NetlinkMessage): ReadonlySet<number> {
-  const header = { 16: 16, 20: 8, 24: 12, 28: 12 }[type]!, ends = new Set([start + header]);
+  const header = { 16: 16, 20: 8, 24: 12, 28: 12 }[type]!,
+    ends = new Set([start + header]);
   eachAttribute(bytes, start + header, end, (_, at, size) => {
     for (let pad = at + size; pad <= at + ((size + 3) & ~3); pad++) ends.add(pad);
   });

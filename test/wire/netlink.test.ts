@@ -34,11 +34,13 @@ describe("a datagram", () => {
   });
 
   test("of any octets at all is messages or a fault, never an exception", () => {
-    fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
-      const read = readDatagram(bytes);
-      if (read.ok) for (const message of read.value) expect(message.end).toBeLessThanOrEqual(bytes.length);
-      else expect(read.fault.code).toBe("kernel.malformed");
-    }));
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
+        const read = readDatagram(bytes);
+        if (read.ok) for (const message of read.value) expect(message.end).toBeLessThanOrEqual(bytes.length);
+        else expect(read.fault.code).toBe("kernel.malformed");
+      }),
+    );
   });
 });
 
@@ -81,7 +83,9 @@ describe("attributes", () => {
     const seen: unknown[] = [];
     eachAttribute(bytes, 16, bytes.length, (type, start, size) => {
       seen.push(type);
-      eachAttribute(bytes, start, start + size, (inner, at, length) => seen.push([inner, inner === 4 ? readString(bytes, at, length) : inner === 2 ? u32(bytes, at) : [...bytes.subarray(at, at + length)]]));
+      eachAttribute(bytes, start, start + size, (inner, at, length) =>
+        seen.push([inner, inner === 4 ? readString(bytes, at, length) : inner === 2 ? u32(bytes, at) : [...bytes.subarray(at, at + length)]]),
+      );
     });
     expect(seen).toEqual([18, [1, [9]], [2, 0xdead_beef], [3, [0x12, 0xb5]], [4, "vxlan"]]);
   });
