@@ -24,6 +24,9 @@ export interface Route {
   readonly connection: number;
 }
 
+/** What OPENs say while we run: no restart, and what we forwarded is still forwarded when a session comes back (RFC 4724 §3). */
+const running: RestartState = { restarting: false, forwarding: [0, 1] };
+
 export class Speaker {
   readonly neighbours: Neighbours;
   readonly rib: Rib;
@@ -135,6 +138,7 @@ export class Speaker {
   #sessionUp(peer: number, terms: SessionTerms): void {
     this.#up.add(peer);
     this.#routes = undefined;
+    if (!this.rib.deferral.isDeferring(this.#now)) this.neighbours.setRestart(running);
     this.rib.up(peer, terms, this.neighbours.byId(peer)!.settings, this.#now);
   }
   #sessionDown(peer: number, end: SessionEnd): void {

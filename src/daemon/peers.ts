@@ -127,7 +127,11 @@ export class PeersDriver {
     let progress = false;
     for (let n = 0; n < routes.length; n++) {
       const { peer, connection: id } = routes[(this.#first + n) % routes.length]!, connection = this.#connections.get(id);
-      if (!connection || connection.pending >= driveLimits.pendingOctets) continue;
+      if (!connection) continue;
+      if (connection.pending >= driveLimits.pendingOctets) {
+        speaker.neighbours.sendBlocked(id, now); // RFC 9687: a peer that takes nothing for long enough is let go
+        continue;
+      }
       if (this.#pull(peer, connection, now)) progress = true;
       if (performance.now() - began < driveLimits.turnMillis) continue;
       this.#first = (this.#first + n + 1) % routes.length;
@@ -224,7 +228,10 @@ export class PeersDriver {
         speaker.bytes(id, { buffer, start, end }, this.#now());
         this.wake();
       },
-      room: () => this.wake(),
+      room: () => {
+        speaker.neighbours.sendProgressed(id);
+        this.wake();
+      },
       closed: (text) => {
         this.#connections.delete(id);
         speaker.closed(id, text, this.#now());

@@ -17,7 +17,8 @@ export class PrefixTable {
   readonly #words: number;
   #keys: Uint32Array; // `#words` words for each id, most significant first
   #lengths: Uint8Array;
-  #index: Int32Array; // id + 1, or empty
+  /** Two words a slot: id + 1 (or empty), then the hash, so that probing, closing gaps and growing read no keys. */
+  #index: Int32Array;
   #mask: number;
   #old: Int32Array | undefined;
   #oldMask = 0;
@@ -32,7 +33,7 @@ export class PrefixTable {
     this.#words = family === 4 ? 1 : 4;
     this.#keys = new Uint32Array(capacity * this.#words);
     this.#lengths = new Uint8Array(capacity);
-    this.#index = new Int32Array(capacity * 2);
+    this.#index = new Int32Array(capacity * 4);
     this.#mask = capacity * 2 - 1;
   }
 
@@ -50,16 +51,17 @@ export class PrefixTable {
   /** The id of the prefix whose `length` bits start at bytes[at]; made if it is new. */
   intern(bytes: Uint8Array, at: number, length: number): number {
     this.#load(bytes, at, length);
+    const hash = this.#hash(length);
     if (this.#old) this.#move(slotsMovedPerCall);
-    const slot = this.#slot(length);
-    const held = this.#index[slot]!;
+    const place = this.#placeOf(hash, length), held = this.#index[place]!;
     if (held !== empty) return held - 1;
     if (this.#old) {
-      const id = this.#inOld(length);
+      const id = this.#inOld(hash, length);
       if (id >= 0) return id;
     }
     const id = this.#add(length);
-    this.#index[slot] = id + 1;
+    this.#index[place] = id + 1;
+    this.#index[place + 1] = hash;
     if (this.live * 2 > this.#mask) this.#grow();
     return id;
   }
@@ -67,18 +69,18 @@ export class PrefixTable {
   /** The id of a prefix that is known, or -1. */
   find(bytes: Uint8Array, at: number, length: number): number {
     this.#load(bytes, at, length);
-    const held = this.#index[this.#slot(length)]!;
+    const hash = this.#hash(length), held = this.#index[this.#placeOf(hash, length)]!;
     if (held !== empty) return held - 1;
-    return this.#old ? this.#inOld(length) : -1;
+    return this.#old ? this.#inOld(hash, length) : -1;
   }
 
   /** Forgets an id that nobody holds any more; it will be given again. */
   release(id: number): void {
     const length = this.#lengths[id]!;
     for (let w = 0; w < this.#words; w++) this.#key[w] = this.#keys[id * this.#words + w]!;
-    const slot = this.#slot(length);
-    if (this.#index[slot] === id + 1) this.#close(slot);
-    else if (this.#old) this.#forgetInOld(id, length);
+    const hash = this.#hash(length), slot = this.#slotOf(hash, id);
+    if (slot >= 0) this.#close(slot);
+    else if (this.#old) this.#forgetInOld(hash, id);
     if (this.#freeCount === this.#free.length) this.#free = grown(this.#free, this.#free.length * 2);
     this.#free[this.#freeCount++] = id;
     this.#lengths[id] = 255; // never a length: a released id reads as no prefix
@@ -165,26 +167,38 @@ export class PrefixTable {
     return this.#words === 1 || (keys[from + 1] === key[1] && keys[from + 2] === key[2] && keys[from + 3] === key[3]);
   }
 
-  /** The slot that holds the loaded key, or the empty one where it belongs. */
-  #slot(length: number): number {
-    for (let s = this.#hash(length) & this.#mask; ; s = (s + 1) & this.#mask) {
-      const held = this.#index[s]!;
-      if (held === empty || this.#equals(held - 1, length)) return s;
+  /** Where in the index the loaded key stands, or the empty place where it belongs. */
+  #placeOf(hash: number, length: number): number {
+    const index = this.#index;
+    for (let s = hash & this.#mask; ; s = (s + 1) & this.#mask) {
+      const held = index[2 * s]!;
+      if (held === empty || (index[2 * s + 1] === hash && this.#equals(held - 1, length))) return 2 * s;
     }
   }
 
-  #inOld(length: number): number {
-    for (let s = this.#hash(length) & this.#oldMask; ; s = (s + 1) & this.#oldMask) {
-      const held = this.#old![s]!;
+  /** The slot of an id, or -1 if it stands in the old index. */
+  #slotOf(hash: number, id: number): number {
+    for (let s = hash & this.#mask; ; s = (s + 1) & this.#mask) {
+      const held = this.#index[2 * s]!;
+      if (held === id + 1) return s;
       if (held === empty) return -1;
-      if (held !== moved && this.#equals(held - 1, length)) return held - 1;
     }
   }
 
-  #forgetInOld(id: number, length: number): void {
-    for (let s = this.#hash(length) & this.#oldMask; ; s = (s + 1) & this.#oldMask) {
-      const held = this.#old![s]!;
-      if (held === id + 1) this.#old![s] = moved;
+  #inOld(hash: number, length: number): number {
+    const old = this.#old!;
+    for (let s = hash & this.#oldMask; ; s = (s + 1) & this.#oldMask) {
+      const held = old[2 * s]!;
+      if (held === empty) return -1;
+      if (held !== moved && old[2 * s + 1] === hash && this.#equals(held - 1, length)) return held - 1;
+    }
+  }
+
+  #forgetInOld(hash: number, id: number): void {
+    const old = this.#old!;
+    for (let s = hash & this.#oldMask; ; s = (s + 1) & this.#oldMask) {
+      const held = old[2 * s]!;
+      if (held === id + 1) old[2 * s] = moved;
       if (held === id + 1 || held === empty) return;
     }
   }
@@ -201,43 +215,43 @@ export class PrefixTable {
   }
 
   #grow(): void {
-    if (this.#old) this.#move(this.#old.length);
+    if (this.#old) this.#move(this.#oldMask + 1);
     this.#old = this.#index;
     this.#oldMask = this.#mask;
     this.#oldAt = 0;
     this.#index = new Int32Array(this.#index.length * 2);
-    this.#mask = this.#index.length - 1;
+    this.#mask = this.#index.length / 2 - 1;
   }
 
-  /** Carries some slots of the old index over. The key being looked up is saved and put back. */
+  /** Carries some slots of the old index over. */
   #move(slots: number): void {
-    const old = this.#old!, k0 = this.#key[0]!, k1 = this.#key[1]!, k2 = this.#key[2]!, k3 = this.#key[3]!;
-    const end = Math.min(old.length, this.#oldAt + slots);
+    const old = this.#old!, index = this.#index, end = Math.min(this.#oldMask + 1, this.#oldAt + slots);
     for (; this.#oldAt < end; this.#oldAt++) {
-      const held = old[this.#oldAt]!;
+      const held = old[2 * this.#oldAt]!, hash = old[2 * this.#oldAt + 1]!;
       if (held === empty || held === moved) continue;
-      const id = held - 1;
-      for (let w = 0; w < this.#words; w++) this.#key[w] = this.#keys[id * this.#words + w]!;
-      this.#index[this.#slot(this.#lengths[id]!)] = held;
-      old[this.#oldAt] = moved;
+      let s = hash & this.#mask;
+      while (index[2 * s] !== empty) s = (s + 1) & this.#mask;
+      index[2 * s] = held;
+      index[2 * s + 1] = hash;
+      old[2 * this.#oldAt] = moved;
     }
-    if (this.#oldAt === old.length) this.#old = undefined;
-    this.#key[0] = k0; this.#key[1] = k1; this.#key[2] = k2; this.#key[3] = k3;
+    if (this.#oldAt > this.#oldMask) this.#old = undefined;
   }
 
   /** Empties a slot and closes the gap, so that every probe still ends where it should (no tombstones to pile up). */
   #close(slot: number): void {
+    const index = this.#index, mask = this.#mask;
     let hole = slot;
-    for (let s = (slot + 1) & this.#mask; ; s = (s + 1) & this.#mask) {
-      const held = this.#index[s]!;
+    for (let s = (slot + 1) & mask; ; s = (s + 1) & mask) {
+      const held = index[2 * s]!;
       if (held === empty) break;
-      for (let w = 0; w < this.#words; w++) this.#key[w] = this.#keys[(held - 1) * this.#words + w]!;
-      const home = this.#hash(this.#lengths[held - 1]!) & this.#mask;
-      if (((s - home) & this.#mask) < ((s - hole) & this.#mask)) continue; // it stands between its home and the hole's far side
-      this.#index[hole] = held;
+      const hash = index[2 * s + 1]!;
+      if (((s - hash) & mask) < ((s - hole) & mask)) continue; // it stands between its home and the hole's far side
+      index[2 * hole] = held;
+      index[2 * hole + 1] = hash;
       hole = s;
     }
-    this.#index[hole] = empty;
+    index[2 * hole] = empty;
   }
 }
 
