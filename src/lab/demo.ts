@@ -27,16 +27,15 @@ async function demo(args: readonly string[]): Promise<number> {
   if (readRecord(plan.lab)) throw usage(`lab ${plan.lab} is up already; remove it with: npx podway lab down ${plan.lab}`);
   const interrupted = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => interrupted.abort(usage("interrupted; the lab is removed")));
-  let keep = false;
+  const keep = args.includes("--keep");
   try {
     const record = await upLab(plan, { say, signal: interrupted.signal });
     const report = await checkLab(record, plan, { say, signal: interrupted.signal });
     print(demoTable({ title: basename(plan.topology), record, report, leases: await heldLeases(record) }));
-    keep = args.includes("--keep");
     return verdict(report);
   } finally {
     const record = readRecord(plan.lab);
-    if (record && keep) print(lookAround(record));
+    if (record && keep && !interrupted.signal.aborted) print(lookAround(record));
     else if (record) await downLab(record, { say });
   }
 }
@@ -60,7 +59,8 @@ async function heldLeases(record: LabRecord): Promise<readonly HeldLease[]> {
 }
 
 function lookAround(record: LabRecord): string {
-  const node = record.machines.find((machine) => machine.kind === "podway");
+  const daemons = record.machines.filter((machine) => machine.kind === "podway");
+  const node = daemons.find((machine) => record.machines.some((pod) => pod.node === machine.name)) ?? daemons[0];
   const router = record.machines.find((machine) => machine.kind === "bird");
   return [
     "The lab stays up. Look around:",

@@ -83,8 +83,7 @@ async function resolveTarget(record: LabRecord, to: string): Promise<string | { 
 /** Next hops and devices of the routes to exactly `prefix`. */
 async function viasOf(machine: MachineRecord, prefix: string): Promise<readonly string[]> {
   if (machine.kind === "bird") {
-    const { stdout } = await run(["birdc", "-s", birdSocket(machine.home), "show", "route", prefix]);
-    return [...stdout.matchAll(/^\s+(?:via (\S+) on|dev) (\S+)/gm)].flatMap((match) => [match[1], match[2]]).filter((text) => text !== undefined);
+    return birdVias((await run(["birdc", "-s", birdSocket(machine.home), "show", "route", prefix])).stdout);
   }
   if (machine.kind === "frr") {
     const routes = await vtysh(machine, `show ${prefixFamily(prefix) === 4 ? "ip" : "ipv6"} route ${prefix} json`);
@@ -94,6 +93,16 @@ async function viasOf(machine: MachineRecord, prefix: string): Promise<readonly 
   const routes = await runJson<KernelRoute>(["ip", "-n", machine.namespace, `-${prefixFamily(prefix)}`, "-j", "route", "show", "exact", prefix]);
   const hops = routes.flatMap((route) => [route, ...(route.nexthops ?? [])]);
   return hops.flatMap((hop) => [hop.gateway, hop.dev]).filter((text) => text !== undefined);
+}
+
+/** Next hops and devices of the route that BIRD has chosen: its line bears an asterisk, the lines after it its hops. */
+function birdVias(text: string): string[] {
+  let chosen = false;
+  return text.split("\n").flatMap((line) => {
+    if (/\[\S+ .*\]/.test(line)) chosen = /\] \* \(/.test(line);
+    const hop = /^\s+(?:via (\S+) on|dev) (\S+)/.exec(line);
+    return chosen && hop ? hop.slice(1).filter((part) => part !== undefined) : [];
+  });
 }
 
 interface KernelRoute {
