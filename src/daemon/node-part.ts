@@ -98,7 +98,7 @@ class RunningNode implements NodePart {
 
   leases(now: Instant): readonly LeaseView[] {
     const { streams } = this.#running;
-    return viewLeases({ settings: streams.settings$.value, leases: streams.leases$.value ?? new Map(), own: streams.own$.value, now });
+    return viewLeases({ settings: streams.settings$.value, leases: streams.leases$.value ?? new Map(), own: this.#running.leases?.own() ?? new Map(), now });
   }
   held(): readonly HeldCidr[] {
     return [...(this.#running.streams.leases$.value ?? new Map()).values()].map(({ pool, cidr, node }) => ({ pool, cidr, node }));
@@ -117,7 +117,7 @@ class RunningNode implements NodePart {
     const { reconciler } = this.#running;
     if (!reconciler) return { enabled: false, inSync: true, desired: 0, differing: 0, lastPassMillis: null, drift: 0 };
     const { inSync, desired, differing, lastPassMillis, drift } = reconciler.status();
-    return { enabled: true, inSync, desired, differing, lastPassMillis, drift };
+    return { enabled: true, inSync, desired, differing, lastPassMillis: lastPassMillis === null ? null : Math.round(lastPassMillis * 100) / 100, drift };
   }
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
@@ -132,6 +132,9 @@ class RunningNode implements NodePart {
     });
     leases.onOwn((own) => {
       streams.own$.next(own);
+      const isKnown = [...own.values()].every(({ state }) => state !== "wanted" && state !== "asking");
+      if (isKnown) this.#parts.bgp.speaker.rib.deferral.ownIsKnown();
+      this.#parts.bgp.driver.wake();
       this.#changed();
     });
     const announcing = this.#announce();

@@ -18,7 +18,7 @@ export interface LeaseTerms {
   readonly lease: LeaseSettings;
   readonly holder: LeaseHolder;
 }
-/** What a daemon of this node wrote down before it stopped, on the same boot (the clock is the boot's). */
+/** What a daemon of this node wrote down before it stopped; `confirmedAt` long ago (of an earlier boot: minus infinity) makes it a wish only. */
 export interface RememberedLease {
   readonly cidr: Prefix;
   readonly confirmedAt: Instant;

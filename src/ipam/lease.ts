@@ -1,7 +1,8 @@
 /**
  * The machine that gets, keeps, loses and regains one node's CIDR of one pool.
  *
- *     wanted ⇄ asking → held ⇄ doubtful → lost → held …      (a node that let go says lost until it has a CIDR again)
+ *     asking ⇄ wanted        asking: what the node can have is being found out; wanted: nothing can be had now
+ *     asking → held ⇄ doubtful → lost → held …        a node that let go says lost until it has a CIDR again
  *
  * A claim is a key made by compare-and-create and bound to a hold lease that the store times; the machine renews it, counting
  * from when it *sent* the renewal that was answered. Must stay true:
@@ -65,7 +66,7 @@ export class LeaseMachine {
     this.#terms = terms;
     this.#claims = new Claims(terms.pool.name);
     this.#seed = hashText(`${terms.holder.node}/${terms.pool.name}`);
-    this.#own = this.#describe("wanted", "waiting for the store's list of leases");
+    this.#own = this.#describe("asking", listing);
     this.#former = remembered?.cidr;
     const hold = remembered && { cidr: remembered.cidr, lease: undefined, ttlMillis: terms.lease.holdSeconds * 1000, confirmedAt: remembered.confirmedAt };
     if (!hold || !isOfPool(terms.pool, hold.cidr) || fenceAt(hold, hold.confirmedAt) <= now) return;
@@ -147,6 +148,7 @@ export class LeaseMachine {
       hold.lease = claim.lease;
       return this.#expired("beat", now);
     }
+    if (claim && claim.lease === undefined && hold.lease === undefined && hold.confirmedAt !== undefined) return this.#take(endless(hold.cidr), endlessWhy, now);
     if (this.#presence !== this.#terms.holder.identity) return;
     if (!claim || (hold.lease === undefined && hold.confirmedAt !== undefined)) return this.#bind(hold.cidr, claim, now);
     if (!isSame(this.#record(hold.cidr, claim.lease === undefined), claim)) return this.#write(hold.cidr, claim, claim.lease, now);
@@ -157,8 +159,8 @@ export class LeaseMachine {
   #seek(now: Instant): void {
     if (this.#job !== undefined || this.#deadlines.at("retry") !== undefined) return;
     const { pool, holder } = this.#terms;
-    if (!this.#claims.isSynced) return this.#wait("waiting for the store's list of leases");
-    if (this.#presence === undefined) return this.#wait("waiting for the node's own presence in the store");
+    if (!this.#claims.isSynced) return this.#sayWithout("asking", listing);
+    if (this.#presence === undefined) return this.#sayWithout("asking", "waiting for the node's own presence in the store");
     if (this.#presence !== holder.identity) return this.#wait(nameTaken(holder.node, this.#presence));
     const adoptable = this.#adoptable();
     if (adoptable) return this.#adopt(adoptable, now);
@@ -217,7 +219,7 @@ export class LeaseMachine {
       // The write may have happened: the watch, or the next compare, will tell.
       if (answer.code === "store.lease-gone") this.#grant = undefined;
       this.#retry(now);
-      return this.#hold ? undefined : this.#wait(`${answer.text}; it is tried again`);
+      return this.#hold ? undefined : this.#sayWithout("asking", `${answer.text}; it is tried again`);
     }
     if (answer.kind === "granted") this.#grant = { lease: answer.lease, at: job.at, ttlMillis: answer.ttlSeconds * 1000 };
     if (answer.kind === "alive") this.#adopted(job, answer.ttlSeconds, now);
@@ -287,7 +289,7 @@ export class LeaseMachine {
     if (!this.#hold) this.#sayWithout("asking", reason);
   }
 
-  /** Nothing can be done now. */
+  /** Nothing can be had now, and that is known: others may rely on it. Until it is known the state is `asking`. */
   #wait(reason: string): void {
     this.#sayWithout("wanted", reason);
   }
@@ -308,7 +310,7 @@ export class LeaseMachine {
     this.#out.push({ kind: "own", own: this.#own });
     // Trying again and again is told once.
     const level = state === "asking" ? "debug" : state === "held" ? "info" : state === "lost" ? "error" : "warn";
-    const isNews = state === "wanted" ? reason !== this.#told : state !== before.state;
+    const isNews = state === "wanted" || state === "asking" ? reason !== this.#told : state !== before.state;
     if (!isNews) return;
     if (state !== "asking") this.#told = reason;
     const prefix = this.#hold?.cidr ?? before.cidr,
@@ -370,6 +372,7 @@ export class LeaseMachine {
   }
 }
 
+const listing = "waiting for the store's list of leases";
 const endlessWhy = "it is a claim without end in the store";
 const endless = (cidr: Prefix): Hold => ({ cidr, lease: undefined, ttlMillis: 0, confirmedAt: undefined });
 

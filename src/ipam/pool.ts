@@ -24,7 +24,7 @@ export type Candidate =
 export function nextCidr(pool: PoolSettings, asker: Asker): Candidate {
   const blocked = new Blocked(pool);
   for (const cidr of asker.taken) blocked.add(cidr);
-  const reserved = pool.reservations[asker.node];
+  const reserved = Object.hasOwn(pool.reservations, asker.node) ? pool.reservations[asker.node] : undefined;
   if (reserved !== undefined) return { kind: blocked.has(reserved) ? "reservation-taken" : "try", cidr: reserved };
   for (const cidr of Object.values(pool.reservations)) blocked.add(cidr);
   const { former } = asker;

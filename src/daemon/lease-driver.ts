@@ -1,0 +1,358 @@
+/**
+ * Runs one node's lease machines and its presence against a store: news in, requests out, answers in, one timer. It also keeps
+ * the cluster's leases and present nodes for everybody else, and writes what it knows to the disk.
+ *
+ * Must stay true: own claims are told before the leases of others, so that nobody plans with the one and without the other;
+ * stopping revokes nothing (the next start of this node renews the same claims); nothing is told after `run` has ended.
+ */
+import { note } from "#base/note.ts";
+import { FaultError } from "#base/fault.ts";
+import type { Lease } from "#base/lease.ts";
+import type { NodeSettings, PoolSettings } from "#base/settings.ts";
+import { type Instant, sooner } from "#base/time.ts";
+import type { StoreAnswer, StoreEvent, StoreRequest, StoredEntry } from "#ipam/exchange.ts";
+import { leasesPrefix, nodesPrefix, parseLease, parsePresence } from "#ipam/lease-record.ts";
+import type { LeaseTerms, OwnLease, RememberedLease } from "#ipam/lease-terms.ts";
+import { LeaseMachine } from "#ipam/lease.ts";
+import { PresenceMachine } from "#ipam/presence.ts";
+import { vtepMac } from "#overlay/vtep.ts";
+import type { Clock } from "#ports/clock.ts";
+import type { Store } from "#ports/store.ts";
+import type { Telemetry } from "#ports/telemetry.ts";
+import { LeaseFile, type LeaseMemory, readIdentity } from "./node-memory.ts";
+
+const driverLimits = {
+  /** The longest sleep: Node's timers stand still in a suspend, the machines' clock does not. */
+  sleepMillis: 5_000,
+  /** The store has this long to answer before the last known leases are told instead. */
+  graceMillis: 2_000,
+  saveEveryMillis: 250,
+  /** The instant of the last renewal is written this often at least: in a hold time, and in seconds at most. */
+  savesPerHold: 20,
+  saveSeconds: 300,
+} as const;
+
+export interface LeaseDriverParts {
+  readonly settings: NodeSettings;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly telemetry: Telemetry;
+  readonly stateDirectory: string;
+  readonly version: string;
+  /** False for a pure reflector: it is present, sees all leases, and holds none. */
+  readonly isHolder: boolean;
+}
+
+export interface StoreState {
+  readonly state: "connected" | "away";
+  /** One sentence. */
+  readonly text: string;
+  readonly revision: string | null;
+}
+
+/** Entries under one prefix as the watch tells them. */
+class Mirror {
+  readonly entries = new Map<string, StoredEntry>();
+  revision: bigint | undefined;
+  see(event: StoreEvent): void {
+    if (event.kind === "snapshot") this.entries.clear();
+    if (event.kind === "snapshot") for (const entry of event.entries) this.entries.set(entry.key, entry);
+    if (event.kind === "put") this.entries.set(event.entry.key, event.entry);
+    if (event.kind === "delete") this.entries.delete(event.key);
+    if (event.kind === "put") this.revision = event.entry.modRevision;
+    if (event.kind === "snapshot" || event.kind === "delete") this.revision = event.revision;
+  }
+  snapshot(): StoreEvent | undefined {
+    return this.revision === undefined ? undefined : { kind: "snapshot", entries: [...this.entries.values()], revision: this.revision };
+  }
+}
+
+type Watched = "leases" | "nodes";
+const notYet = "the store has not answered yet";
+
+interface Handler {
+  handle(input: StoreAnswer, now: Instant): void;
+}
+
+export function createLeaseDriver(parts: LeaseDriverParts): LeaseDriver {
+  return new LeaseDriver(parts);
+}
+
+export class LeaseDriver {
+  readonly #parts: LeaseDriverParts;
+  #settings: NodeSettings;
+  readonly #file: LeaseFile;
+  #identity = "";
+  #presence: PresenceMachine | undefined;
+  readonly #machines = new Map<string, LeaseMachine>();
+  readonly #mirrors = { leases: new Mirror(), nodes: new Mirror() };
+  #remembered: LeaseMemory | undefined;
+  /** The last CIDR held in each pool, also when it is held no more. */
+  readonly #former = new Map<string, RememberedLease>();
+  /** Why a watch is away; undefined while it is not. */
+  readonly #away: Record<Watched, string | undefined> = { leases: notYet, nodes: notYet };
+  #isRunning = false;
+  #leasesChanged = false;
+  #flush: NodeJS.Immediate | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #saveTimer: NodeJS.Timeout | undefined;
+  #saving: Promise<void> = Promise.resolve();
+  #savedAt = -Infinity;
+  #leases: ReadonlyMap<string, Lease> = new Map();
+  #alive: ReadonlySet<string> = new Set();
+  readonly #leasesListeners: ((leases: ReadonlyMap<string, Lease>) => void)[] = [];
+  readonly #ownListeners: ((own: ReadonlyMap<string, OwnLease>) => void)[] = [];
+
+  constructor(parts: LeaseDriverParts) {
+    this.#parts = parts;
+    this.#settings = parts.settings;
+    this.#file = new LeaseFile(parts.stateDirectory, parts.settings.cluster);
+  }
+
+  /** Hears of all readable leases, by store key, whenever one changed; first when they are known. */
+  onLeases(listener: (leases: ReadonlyMap<string, Lease>) => void): void {
+    this.#leasesListeners.push(listener);
+  }
+  /** Hears of this node's claims, by pool, whenever one changed; first as soon as the driver runs. */
+  onOwn(listener: (own: ReadonlyMap<string, OwnLease>) => void): void {
+    this.#ownListeners.push(listener);
+  }
+  /** This node's claims now, with the instants of the last renewal (`onOwn` does not repeat for those). */
+  own(): ReadonlyMap<string, OwnLease> {
+    return new Map(Array.from(this.#machines, ([pool, machine]) => [pool, machine.own]));
+  }
+  /** Names of the nodes whose daemon is present. */
+  alive(): ReadonlySet<string> {
+    return this.#alive;
+  }
+  storeState(): StoreState {
+    const away = this.#awayText(), revision = this.#mirrors.leases.revision;
+    return { state: away === undefined ? "connected" : "away", text: away ?? "connected", revision: revision === undefined ? null : String(revision) };
+  }
+
+  /** Goes on with changed settings: pools that came, went or changed, and addresses. */
+  follow(settings: NodeSettings): void {
+    const before = this.#settings;
+    this.#settings = settings;
+    if (!this.#isRunning) return;
+    const now = this.#parts.clock.now();
+    const isMoved = before.address !== settings.address || before.address6 !== settings.address6;
+    if (isMoved || before.lease.livenessSeconds !== settings.lease.livenessSeconds) this.#makePresence(now);
+    this.#makeMachines(now);
+    this.#turn();
+    this.#tellOwn();
+  }
+
+  /** Ends when `signal` says so. Claims stay in the store. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { stateDirectory, clock } = this.#parts;
+    this.#identity = await readIdentity(stateDirectory);
+    this.#remembered = await this.#file.read();
+    for (const [pool, lease] of this.#remembered?.own ?? []) this.#former.set(pool, lease);
+    if (signal.aborted) return;
+    this.#isRunning = true;
+    this.#registerGauges();
+    this.#makePresence(clock.now());
+    this.#makeMachines(clock.now());
+    this.#turn();
+    this.#tellOwn();
+    const grace = setTimeout(() => this.#tellRemembered(), driverLimits.graceMillis);
+    try {
+      await Promise.all([this.#watch("leases", leasesPrefix, signal), this.#watch("nodes", nodesPrefix, signal)]);
+    } finally {
+      this.#isRunning = false;
+      for (const timer of [grace, this.#timer, this.#saveTimer]) clearTimeout(timer);
+      clearImmediate(this.#flush);
+      await this.#save();
+    }
+  }
+
+  async #watch(which: Watched, prefix: string, signal: AbortSignal): Promise<void> {
+    for await (const news of this.#parts.store.watch(prefix, signal)) {
+      if (signal.aborted) return;
+      const now = this.#parts.clock.now();
+      this.#setAway(which, news.kind === "away" ? news.text : undefined);
+      this.#mirrors[which].see(news);
+      if (which === "nodes") this.#seePresence(news, now);
+      else for (const machine of this.#machines.values()) if (news.kind !== "away" && news.kind !== "back") machine.handle(news, now);
+      if (which === "leases" && news.kind !== "away" && news.kind !== "back") this.#leasesChanged = true;
+      this.#turn();
+    }
+  }
+
+  #seePresence(news: StoreEvent, now: Instant): void {
+    if (news.kind !== "away" && news.kind !== "back") this.#presence?.handle(news, now);
+    const names = [...this.#mirrors.nodes.entries.values()].map(parsePresence).flatMap((parsed) => (parsed.ok ? [parsed.value.node] : []));
+    this.#alive = new Set(names);
+  }
+
+  #awayText(): string | undefined {
+    return this.#away.leases ?? this.#away.nodes;
+  }
+
+  #setAway(which: Watched, text: string | undefined): void {
+    const before = this.#awayText();
+    this.#away[which] = text;
+    const away = this.#awayText();
+    if ((before === undefined) === (away === undefined) && before !== notYet) return;
+    if (before === away) return;
+    this.#parts.telemetry.note(away === undefined ? note("info", "store.back", "the store answers") : note("warn", "store.away", away));
+    for (const machine of [this.#presence, ...this.#machines.values()])
+      machine?.handle(away === undefined ? { kind: "back" } : { kind: "away", text: away }, this.#parts.clock.now());
+  }
+
+  #makePresence(now: Instant): void {
+    const { node, address, address6, lease } = this.#settings;
+    const record = { schema: 1, node, identity: this.#identity, address, ...(address6 !== undefined && { address6 }), version: this.#parts.version } as const;
+    this.#presence = new PresenceMachine(record, lease.livenessSeconds);
+    const known = this.#mirrors.nodes.snapshot();
+    if (known) this.#presence.handle(known, now);
+  }
+
+  #makeMachines(now: Instant): void {
+    const pools = this.#parts.isHolder ? this.#settings.pools : [];
+    for (const name of this.#machines.keys()) if (!pools.some((pool) => pool.name === name)) this.#machines.delete(name);
+    for (const pool of pools) {
+      const terms = this.#terms(pool), machine = this.#machines.get(pool.name);
+      if (machine) machine.handle({ kind: "terms", terms }, now);
+      else {
+        const made = new LeaseMachine(terms, this.#former.get(pool.name), now), known = this.#mirrors.leases.snapshot();
+        if (known) made.handle(known, now);
+        this.#machines.set(pool.name, made);
+      }
+    }
+  }
+
+  #terms(pool: PoolSettings): LeaseTerms {
+    const { node, address, address6, lease } = this.#settings;
+    const mac = pool.backend === "vxlan" && pool.vni !== undefined ? vtepMac(node, pool.vni) : undefined;
+    return { pool, lease, holder: { node, identity: this.#identity, address, address6, vtepMac: mac } };
+  }
+
+  /** Lets every machine decide, does what they ask, tells what changed, and sleeps until the next deadline. */
+  #turn(): void {
+    if (!this.#isRunning) return;
+    const now = this.#parts.clock.now();
+    let isOwnChanged = false, deadline: Instant | undefined;
+    if (this.#presence) {
+      for (const output of this.#presence.step(now)) {
+        if (output.kind === "note") this.#parts.telemetry.note(output.note);
+        else void this.#answer(this.#presence, output);
+      }
+      deadline = this.#presence.nextDeadline();
+    }
+    for (const machine of this.#machines.values()) {
+      machine.handle({ kind: "presence", identity: this.#presence?.identity }, now);
+      for (const output of machine.step(now)) {
+        if (output.kind === "note") this.#parts.telemetry.note(output.note);
+        else if (output.kind === "own") isOwnChanged = true;
+        else void this.#answer(machine, output);
+      }
+      deadline = sooner(deadline, machine.nextDeadline());
+    }
+    if (isOwnChanged) this.#tellOwn();
+    if (this.#leasesChanged) this.#flush ??= setImmediate(() => this.#tellLeases());
+    if (isOwnChanged || this.#leasesChanged || now - this.#savedAt > this.#saveMillis()) this.#saveSoon();
+    this.#sleep(deadline === undefined ? driverLimits.sleepMillis : deadline - now);
+  }
+
+  #sleep(millis: number): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#turn(), Math.min(Math.max(millis, 1), driverLimits.sleepMillis));
+  }
+
+  async #answer(machine: Handler, request: StoreRequest): Promise<void> {
+    const answer = await ask(this.#parts.store, request);
+    if (!this.#isRunning) return;
+    machine.handle(answer, this.#parts.clock.now());
+    this.#turn();
+  }
+
+  #tellOwn(): void {
+    const own = this.own();
+    for (const tell of this.#ownListeners) tell(own);
+  }
+
+  #tellLeases(): void {
+    this.#flush = undefined;
+    this.#leasesChanged = false;
+    this.#leases = readable(this.#mirrors.leases.entries.values());
+    for (const tell of this.#leasesListeners) tell(this.#leases);
+  }
+
+  /** The store has not answered: what was known when this node stopped is better than nothing. */
+  #tellRemembered(): void {
+    if (this.#mirrors.leases.revision !== undefined || this.#remembered === undefined) return;
+    this.#parts.telemetry.note(note("warn", "lease.remembered", "the store has not answered yet; the leases known before this start are used"));
+    this.#leases = readable(this.#remembered.entries);
+    for (const tell of this.#leasesListeners) tell(this.#leases);
+  }
+
+  #saveMillis(): number {
+    return Math.min(driverLimits.saveSeconds, this.#settings.lease.holdSeconds / driverLimits.savesPerHold) * 1000;
+  }
+
+  #saveSoon(): void {
+    this.#savedAt = this.#parts.clock.now();
+    this.#saveTimer ??= setTimeout(() => {
+      this.#saveTimer = undefined;
+      void this.#save();
+    }, driverLimits.saveEveryMillis);
+  }
+
+  /** Writes after any write before it. A store that never answered teaches nothing worth writing. */
+  #save(): Promise<void> {
+    this.#saving = this.#saving.then(async () => {
+      const entries = this.#mirrors.leases.revision === undefined ? this.#remembered?.entries : [...this.#mirrors.leases.entries.values()];
+      if (entries === undefined) return;
+      for (const [pool, { cidr, confirmedAt }] of this.own()) if (cidr !== undefined && confirmedAt !== undefined) this.#former.set(pool, { cidr, confirmedAt });
+      await this.#file.write({ own: this.#former, entries }).catch((cause: Error) => {
+        this.#parts.telemetry.note(note("error", "lease.not-written", `the known leases cannot be written: ${cause.message}; check the state directory`));
+      });
+    });
+    return this.#saving;
+  }
+
+  #registerGauges(): void {
+    const { telemetry } = this.#parts;
+    telemetry.gauge("podway_store_connected", "1 while the store answers.", () => (this.#awayText() === undefined ? 1 : 0));
+    telemetry.gauge("podway_leases", "Leases of the cluster that can be read.", () => this.#leases.size);
+    telemetry.gauge("podway_nodes_present", "Nodes whose daemon is present.", () => this.#alive.size);
+    telemetry.gauge("podway_lease_state", "1 for the state each pool's own lease is in.", () =>
+      Array.from(this.own().values(), ({ pool, state }) => ({ labels: { pool, state }, value: 1 })),
+    );
+  }
+}
+
+function readable(entries: Iterable<StoredEntry>): ReadonlyMap<string, Lease> {
+  const leases = new Map<string, Lease>();
+  for (const entry of entries) {
+    const parsed = parseLease(entry);
+    if (parsed.ok) leases.set(entry.key, parsed.value);
+  }
+  return leases;
+}
+
+async function ask(store: Store, request: StoreRequest): Promise<StoreAnswer> {
+  const number = request.request;
+  try {
+    switch (request.kind) {
+      case "grant": {
+        const { id, ttlSeconds } = await store.grant(request.ttlSeconds);
+        return { kind: "granted", request: number, lease: id, ttlSeconds };
+      }
+      case "keepAlive":
+        return { kind: "alive", request: number, ...(await store.keepAlive(request.lease)) };
+      case "create":
+        return { kind: "swapped", request: number, ...(await store.create(request.key, request.value, request.lease)) };
+      case "replace":
+        return { kind: "swapped", request: number, ...(await store.replace(request.key, request.value, request.modRevision, request.lease)) };
+      case "remove":
+        return { kind: "swapped", request: number, ...(await store.remove(request.key, request.modRevision)) };
+    }
+  } catch (cause) {
+    // Anything but the store's own word is a broken promise of ours; the machine's next try will show it again, here it is told.
+    const code = cause instanceof FaultError ? cause.fault.code : "store.failed";
+    return { kind: "failed", request: number, code, text: cause instanceof Error ? cause.message : String(cause) };
+  }
+}
