@@ -2,7 +2,7 @@
  * One daemon per state directory. The lock names its holder by pid, start time and boot, so that a crashed holder, a pid that
  * was given away again and a reboot do not lock anybody out.
  */
-import { link, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { link, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { FaultError, callerFault } from "#base/fault.ts";
 
@@ -23,6 +23,7 @@ export class DirectoryLock {
       mine = `${path}.${process.pid}`;
     const holder = await identityOf(process.pid);
     try {
+      await mkdir(directory, { mode: 0o700 }).catch(isTaken);
       await writeFile(mine, holder!, { mode: 0o600 });
       for (let left = takeOvers; left > 0; left--) {
         if (await link(mine, path).then(() => true, isTaken)) return new DirectoryLock(path, holder!);

@@ -30,7 +30,7 @@ export interface MemoryStore extends Store {
 }
 
 /**
- * Opens the store. Without `directory` nothing is kept. Leases count by `clock`, and anew from full when the store opens.
+ * Opens the store. Without `directory` (made if only it is missing) nothing is kept. Leases count by `clock`, and anew from full when the store opens.
  * Rejects with a sentence if another process holds the directory or its journal is damaged.
  */
 export async function createMemoryStore(options: { readonly clock: Clock; readonly directory?: string }): Promise<MemoryStore> {

@@ -126,7 +126,8 @@ export class LeaseDriver {
     return this.#alive;
   }
   storeState(): StoreState {
-    const away = this.#awayText(), revision = this.#mirrors.leases.revision;
+    const away = this.#awayText(),
+      revision = this.#mirrors.leases.revision;
     return { state: away === undefined ? "connected" : "away", text: away ?? "connected", revision: revision === undefined ? null : String(revision) };
   }
 
@@ -213,10 +214,12 @@ export class LeaseDriver {
     const pools = this.#parts.isHolder ? this.#settings.pools : [];
     for (const name of this.#machines.keys()) if (!pools.some((pool) => pool.name === name)) this.#machines.delete(name);
     for (const pool of pools) {
-      const terms = this.#terms(pool), machine = this.#machines.get(pool.name);
+      const terms = this.#terms(pool),
+        machine = this.#machines.get(pool.name);
       if (machine) machine.handle({ kind: "terms", terms }, now);
       else {
-        const made = new LeaseMachine(terms, this.#former.get(pool.name), now), known = this.#mirrors.leases.snapshot();
+        const made = new LeaseMachine(terms, this.#former.get(pool.name), now),
+          known = this.#mirrors.leases.snapshot();
         if (known) made.handle(known, now);
         this.#machines.set(pool.name, made);
       }
@@ -233,7 +236,8 @@ export class LeaseDriver {
   #turn(): void {
     if (!this.#isRunning) return;
     const now = this.#parts.clock.now();
-    let isOwnChanged = false, deadline: Instant | undefined;
+    let isOwnChanged = false,
+      deadline: Instant | undefined;
     if (this.#presence) {
       for (const output of this.#presence.step(now)) {
         if (output.kind === "note") this.#parts.telemetry.note(output.note);
@@ -305,7 +309,8 @@ export class LeaseDriver {
     this.#saving = this.#saving.then(async () => {
       const entries = this.#mirrors.leases.revision === undefined ? this.#remembered?.entries : [...this.#mirrors.leases.entries.values()];
       if (entries === undefined) return;
-      for (const [pool, { cidr, confirmedAt }] of this.own()) if (cidr !== undefined && confirmedAt !== undefined) this.#former.set(pool, { cidr, confirmedAt });
+      for (const [pool, { cidr, confirmedAt }] of this.own())
+        if (cidr !== undefined && confirmedAt !== undefined) this.#former.set(pool, { cidr, confirmedAt });
       await this.#file.write({ own: this.#former, entries }).catch((cause: Error) => {
         this.#parts.telemetry.note(note("error", "lease.not-written", `the known leases cannot be written: ${cause.message}; check the state directory`));
       });

@@ -41,7 +41,13 @@ interface MemoryFile {
   readonly cluster: string;
   readonly boot: string;
   readonly own: readonly { readonly pool: string; readonly cidr: string; readonly confirmedAt: number | null }[];
-  readonly entries: readonly { readonly key: string; readonly value: string; readonly created: string; readonly modified: string; readonly lease: string | null }[];
+  readonly entries: readonly {
+    readonly key: string;
+    readonly value: string;
+    readonly created: string;
+    readonly modified: string;
+    readonly lease: string | null;
+  }[];
 }
 
 export class LeaseFile {
@@ -87,7 +93,8 @@ export class LeaseFile {
 function fromFile(file: MemoryFile, boot: string): LeaseMemory {
   const own = new Map<string, RememberedLease>();
   for (const { pool, cidr, confirmedAt } of file.own) {
-    const prefix = parsePrefix(cidr), isThisBoot = file.boot === boot && typeof confirmedAt === "number";
+    const prefix = parsePrefix(cidr),
+      isThisBoot = file.boot === boot && typeof confirmedAt === "number";
     if (prefix !== undefined) own.set(pool, { cidr: prefix, confirmedAt: (isThisBoot ? confirmedAt : -Infinity) as Instant });
   }
   const entries = file.entries.map(({ key, value, created, modified, lease }) => ({
@@ -106,7 +113,8 @@ async function bootId(): Promise<string> {
 
 function missing(path: string): (cause: NodeJS.ErrnoException) => undefined {
   return (cause) => {
-    if (cause.code !== "ENOENT") throw new FaultError(callerFault("state.unreadable", `${path} cannot be read (${cause.message}); give the daemon the right to`), cause);
+    if (cause.code !== "ENOENT")
+      throw new FaultError(callerFault("state.unreadable", `${path} cannot be read (${cause.message}); give the daemon the right to`), cause);
     return undefined;
   };
 }

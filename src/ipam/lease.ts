@@ -148,7 +148,8 @@ export class LeaseMachine {
       hold.lease = claim.lease;
       return this.#expired("beat", now);
     }
-    if (claim && claim.lease === undefined && hold.lease === undefined && hold.confirmedAt !== undefined) return this.#take(endless(hold.cidr), endlessWhy, now);
+    if (claim && claim.lease === undefined && hold.lease === undefined && hold.confirmedAt !== undefined)
+      return this.#take(endless(hold.cidr), endlessWhy, now);
     if (this.#presence !== this.#terms.holder.identity) return;
     if (!claim || (hold.lease === undefined && hold.confirmedAt !== undefined)) return this.#bind(hold.cidr, claim, now);
     if (!isSame(this.#record(hold.cidr, claim.lease === undefined), claim)) return this.#write(hold.cidr, claim, claim.lease, now);

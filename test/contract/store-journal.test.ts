@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type MemoryStore, createMemoryStore } from "#adapters/memory-store.ts";
 import type { FaultError } from "#base/fault.ts";
 import type { Instant } from "#base/time.ts";
-import { faultCode, octets, text } from "./store-contract.ts";
+import { octets, text } from "./store-contract.ts";
 
 const root = join(import.meta.dirname, "../..");
 let directory: string, now: number;
@@ -199,10 +199,11 @@ describe("a daemon with an embedded store that dies", () => {
   });
 });
 
-test("a state directory that does not exist is named", async () => {
-  const nowhere = join(directory, "gone");
-  expect(await faultCode(open(nowhere))).toBe("store.state-directory");
-  mkdirSync(nowhere);
-  const store = await open(nowhere);
+test("its directory is made if the state directory is there, and named if not", async () => {
+  const store = await open(join(directory, "store"));
   await store.close();
+  const nowhere = join(directory, "gone", "store");
+  const fault = (await open(nowhere).catch((cause: unknown) => cause)) as FaultError;
+  expect(fault.fault).toMatchObject({ whose: "caller", code: "store.state-directory" });
+  expect(fault.message).toMatch(new RegExp(`^the embedded store cannot use ${nowhere}: .*; make it writable, or give another --state$`));
 });

@@ -56,7 +56,7 @@ async function live(seed: number, nodes: number, room: number): Promise<Record<s
     for (const { said } of world.nodes) for (const each of said.splice(0)) if (each.kind === "own") count(each.own.state);
     expectNoDoubles(world);
   }
-  for (const node of [...world.nodes]) {
+  for (const node of world.nodes.slice()) {
     node.isCut = false;
     if (node.isDead) world.restart(node, true);
   }

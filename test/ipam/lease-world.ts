@@ -155,7 +155,7 @@ export class LeaseWorld {
   }
 
   async #run(node: WorldNode, lossy: boolean): Promise<void> {
-    for (const pending of [...node.pending]) {
+    for (const pending of node.pending.slice()) {
       const isLost = lossy && !pending.isGivenUp && this.#random() < 0.1;
       if ((node.isCut || isLost) && !pending.isGivenUp) {
         node.answers.push({

@@ -47,7 +47,8 @@ class Desk {
   }
   /** The only request, which must be of this kind. */
   ask<K extends StoreRequest["kind"]>(kind: K): Extract<StoreRequest, { kind: K }> {
-    expect(this.requests.map((each) => each.kind)).toEqual([kind]);
+    if (this.requests.map((each) => each.kind).join() !== kind)
+      throw new Error(`asked for ${this.requests.map((each) => each.kind).join() || "nothing"}, not for ${kind}`);
     return this.requests[0] as Extract<StoreRequest, { kind: K }>;
   }
   entry(cidr: Prefix, who: Partial<LeaseRecord> = {}, lease: string | undefined = "L-old"): StoredEntry {
@@ -108,7 +109,7 @@ const others = { node: "n2", identity: "other" };
 describe("claiming", () => {
   test("waits for the list of leases and for its own presence, then grants, creates and holds", () => {
     const desk = new Desk().give();
-    expect([desk.state, desk.machine.own.reason, desk.requests]).toEqual(["wanted", "waiting for the store's list of leases", []]);
+    expect([desk.state, desk.machine.own.reason, desk.requests]).toEqual(["asking", "waiting for the store's list of leases", []]);
     desk.give(desk.snapshot());
     expect([desk.machine.own.reason, desk.requests]).toEqual(["waiting for the node's own presence in the store", []]);
     desk.give(presence("me"));
@@ -209,7 +210,7 @@ describe("claiming", () => {
     desk.give(desk.granted(desk.ask("grant").request));
     const create = desk.ask("create");
     desk.give(desk.failed(create.request));
-    expect([desk.state, desk.machine.own.reason]).toEqual(["wanted", "etcd at http://e did not answer in time; it is tried again"]);
+    expect([desk.state, desk.machine.own.reason]).toEqual(["asking", "etcd at http://e did not answer in time; it is tried again"]);
     desk.wake();
     const again = desk.ask("create");
     expect([again.key, again.lease]).toEqual([create.key, create.lease]);
@@ -303,7 +304,7 @@ describe("adopting", () => {
 
   test("prefers the former CIDR among several of its own", () => {
     const desk = new Desk({}, { cidr: all[3]!, confirmedAt: t(-590) }).give(presence("me"));
-    expect(desk.state).toBe("wanted");
+    expect(desk.cidr).toBeUndefined();
     desk.give(desk.snapshot(desk.entry(all[0]!), desk.entry(all[3]!)));
     desk.give(desk.alive(desk.ask("keepAlive").request));
     expect(desk.cidr).toBe(all[3]);
