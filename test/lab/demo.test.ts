@@ -1,10 +1,12 @@
 /** The whole product in its labs, run as a person would: real daemons, etcd, BIRD, kernel. Needs root, as every lab does. */
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { run, type Ran } from "#lab/command.ts";
+import { awaitFact, run, type Ran } from "#lab/command.ts";
 import { listNamespaces } from "#lab/netns.ts";
 
 const source = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
@@ -38,6 +40,15 @@ test("overlay-only comes up, shows what it must across layer 3, and leaves nothi
     expect(up.code).toBe(0);
     const rules = await program("src/podway.ts", "lab", "exec", "n3", "--lab", "t-overlay", "--", "ip", "route", "show", "proto", "117");
     expect(rules.stdout).toMatch(/^10\.45\.\d+\.0\/24 via .* dev pw-vx45/m);
+    expect((await program("src/podway.ts", "lab", "exec", "p1", "--lab", "t-overlay", "--", "sh", "-c", "exit 7")).code).toBe(7);
+    const nowhere = await program("src/podway.ts", "lab", "exec", "p9", "--lab", "t-overlay", "--", "true");
+    expect([nowhere.code, nowhere.stderr]).toEqual([1, expect.stringMatching(/^podway: lab t-overlay has no machine "p9"; it has n1, n2, n3, /)]);
+    const again = await program("src/podway.ts", "lab", "restart", "n1", "--kill", "--lab", "t-overlay");
+    expect(again.code).toBe(0);
+    const list = JSON.parse((await program("src/podway.ts", "lab", "list", "--json")).stdout);
+    expect(list).toMatchObject([{ lab: "t-overlay", state: "up", topology: file }]);
+    const n1 = list[0].machines.find((machine: { name: string }) => machine.name === "n1");
+    expect(n1.processes).toMatchObject([{ name: "podwayd", running: true }]);
   } finally {
     await program("src/podway.ts", "lab", "down", file);
   }
@@ -54,3 +65,19 @@ test("the demo of a broken lab says what is missing, exits with 1 and leaves not
   expect(demo.stdout).toMatch(/^6 of 12 sessions, \d+ of \d+ pings/m);
   await nothingLeft("t-broken");
 });
+
+test("a demo that is interrupted takes down what it has made", { timeout: 60_000 }, async () => {
+  const file = copyOf("quickstart", "t-stopped");
+  const demo = spawn(process.execPath, [source("src/lab/demo.ts"), file], { env: env(), stdio: "ignore" });
+  const ended = once(demo, "exit");
+  const running = await awaitFact(async () => readText(join(directory, "labs", "t-stopped", "n3", "podwayd.log")), { millis: 30_000, everyMillis: 20 });
+  expect(running).toBeDefined();
+  demo.kill("SIGINT");
+  expect(await ended).toEqual([1, null]);
+  await nothingLeft("t-stopped");
+  expect(existsSync(join(directory, "labs", "t-stopped"))).toBe(false);
+});
+
+function readText(file: string): string | undefined {
+  return existsSync(file) ? readFileSync(file, "utf8") : undefined;
+}
