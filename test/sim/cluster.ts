@@ -6,7 +6,8 @@ import type { Action } from "#bgp/actions.ts";
 import { none } from "#bgp/rib/adj-rib-in.ts";
 import { Speaker } from "#bgp/speaker.ts";
 import { peerOf, rangeOf } from "../bgp/settings-of.ts";
-import { Network, type SimNode, type SimSpeaker } from "./network.ts";
+import { Network } from "./network.ts";
+import type { SimNode, SimSpeaker } from "./network-event.ts";
 
 const pullRoom = 65_536, stepBudget = 4096, deferralMillis = 30_000;
 

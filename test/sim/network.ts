@@ -1,70 +1,17 @@
 /**
  * A network of speakers in one process, on a virtual clock, under one seed (P6). Links are TCP-like: octets arrive in order
  * and late, in chunks of any size; a dial is answered, refused or lost. Faults: connections cut, links that hold everything
- * back, processes killed (peers hear of it) and machines that vanish (peers hear nothing until they write).
+ * back, processes killed (peers hear of it) or stalled (they read nothing, and peers find no room to write), and machines
+ * that vanish (peers hear nothing until they write).
  *
  * Generic over the speaker: sessions alone (wire-pair.ts) or a whole one.
  */
-import type { Ip } from "#base/ip.ts";
-import type { Note } from "#base/note.ts";
+import { type Ip, ip4Number } from "#base/ip.ts";
 import type { Instant } from "#base/time.ts";
 import type { Action } from "#bgp/actions.ts";
 import { chance } from "./chance.ts";
+import { type End, type Machine, type SimEvent, type SimNode, type SimSpeaker, describe, stalledBy } from "./network-event.ts";
 import { EventQueue } from "./queue.ts";
-
-/** The speaker as its driver sees it. */
-export interface SimSpeaker {
-  accepted(connection: number, local: Ip, remote: Ip, now: Instant): void;
-  connected(peer: number, connection: number, local: Ip, remote: Ip, now: Instant): void;
-  connectFailed(peer: number, text: string, now: Instant): void;
-  bytes(connection: number, buffer: Uint8Array, start: number, end: number, now: Instant): void;
-  closed(connection: number, text: string, now: Instant): void;
-  wake(now: Instant): void;
-  nextDeadline(): Instant | undefined;
-  takeActions(): readonly Action[];
-  /** Octets owed on a connection that has room; undefined when there are none (P9). */
-  pull?(connection: number, now: Instant): Uint8Array | undefined;
-}
-
-export interface SimNode<S extends SimSpeaker> {
-  readonly address: Ip;
-  readonly listens: boolean;
-  /** Undefined while the process is not running. */
-  speaker: S | undefined;
-  /** How often it was started. */
-  starts: number;
-  readonly notes: Note[];
-}
-
-interface Machine<S extends SimSpeaker> extends SimNode<S> {
-  readonly make: (now: Instant, start: number) => S;
-  /** Dials under way, by peer id: a number that only the current one has. */
-  readonly dials: Map<number, number>;
-  readonly ends: Set<End<S>>;
-  /** When it will be woken; earlier wake-ups may still be in the queue and do no harm. */
-  wakeAt: number;
-}
-
-/** One end of a connection. */
-interface End<S extends SimSpeaker> {
-  readonly id: number;
-  readonly machine: Machine<S>;
-  other: End<S> | undefined;
-  /** False once this side has closed it or heard of its end. */
-  open: boolean;
-  /** Nothing sent to this end overtakes: the last arrival so far. */
-  lane: number;
-}
-
-type SimEvent<S extends SimSpeaker> =
-  | { readonly type: "syn"; readonly from: Machine<S>; readonly peer: number; readonly dial: number; readonly to: Ip; readonly source: Ip }
-  | { readonly type: "dialled"; readonly from: Machine<S>; readonly peer: number; readonly dial: number; readonly end: End<S> | undefined; readonly remote: Ip }
-  | { readonly type: "bytes"; readonly end: End<S>; readonly bytes: Uint8Array }
-  | { readonly type: "fin"; readonly end: End<S>; readonly text: string }
-  | { readonly type: "wake"; readonly machine: Machine<S> }
-  | { readonly type: "start"; readonly machine: Machine<S> }
-  | { readonly type: "heal"; readonly key: string }
-  | { readonly type: "misfortune" };
 
 /** Chance of each fault every few seconds while faults are on; of `refuse`, per dial. */
 export interface Faults {
@@ -90,8 +37,11 @@ export class Network<S extends SimSpeaker> {
   readonly #held = new Map<string, number>();
   #ids = 0;
   #hash = 2_166_136_261;
+  #happened = 0;
   /** Runs after every event: where checkers stand. */
   afterEvent: (() => void) | undefined;
+  /** Hears of every event in words; only for people, since it costs more than the event. */
+  onEvent: ((line: string) => void) | undefined;
 
   constructor(seed: number) {
     this.random = chance(seed);
@@ -105,6 +55,10 @@ export class Network<S extends SimSpeaker> {
   get now(): Instant {
     return this.#now;
   }
+  /** How many events there were. */
+  get happened(): number {
+    return this.#happened;
+  }
   /** Equal for equal runs: everything that happened, in order. */
   get trace(): string {
     return (this.#hash >>> 0).toString(16);
@@ -115,7 +69,7 @@ export class Network<S extends SimSpeaker> {
 
   /** A machine that starts its speaker now, and again after every fault that ends it. */
   add(address: Ip, listens: boolean, make: (now: Instant, start: number) => S): SimNode<S> {
-    const machine: Machine<S> = { address, listens, make, speaker: undefined, starts: 0, notes: [], dials: new Map(), ends: new Set(), wakeAt: Infinity };
+    const machine: Machine<S> = { address, listens, make, speaker: undefined, starts: 0, notes: [], dials: new Map(), ends: new Set(), wakeAt: Infinity, stalledUntil: 0 };
     this.#machines.set(address, machine);
     this.#start(machine);
     return machine;
@@ -148,15 +102,34 @@ export class Network<S extends SimSpeaker> {
     this.#drive(node as Machine<S>);
   }
 
-  /** Breaks every connection between two machines; both hear of it. */
-  cut(a: Ip, b: Ip): void {
-    for (const end of this.#machines.get(a)?.ends ?? []) if (end.other?.machine.address === b) this.#reset(end);
+  /** Runs `run` after `millis`, as an event among the others. */
+  later(millis: number, label: string, run: () => void): void {
+    this.#queue.push(this.#now + millis, { type: "call", label, run });
+  }
+
+  /** Breaks every connection between two machines; both hear of it. Answers how many there were. */
+  cut(a: Ip, b: Ip): number {
+    let count = 0;
+    for (const end of this.#machines.get(a)?.ends ?? []) {
+      if (end.other?.machine.address !== b) continue;
+      this.#reset(end);
+      count++;
+    }
+    return count;
   }
 
   /** Holds back everything between two machines for a while: octets wait, dials get no answer. */
   hold(a: Ip, b: Ip, millis: number): void {
     this.#held.set(pairOf(a, b), this.#now + millis);
     this.#queue.push(this.#now + millis, { type: "heal", key: pairOf(a, b) });
+  }
+
+  /** Stops a process for a while, as SIGSTOP does: it reads nothing and no timer of it runs; peers can write nothing to it. */
+  stall(address: Ip, millis: number): void {
+    const machine = this.#machines.get(address)!;
+    if (!machine.speaker) return;
+    machine.stalledUntil = Math.max(machine.stalledUntil, this.#now + millis);
+    this.#queue.push(machine.stalledUntil, { type: "resume", machine });
   }
 
   /** Ends a process. Its kernel closes the connections, unless the whole machine `vanishes`. Starts again after `downMillis`. */
@@ -166,6 +139,7 @@ export class Network<S extends SimSpeaker> {
     machine.speaker = undefined;
     machine.dials.clear();
     machine.wakeAt = Infinity;
+    machine.stalledUntil = 0;
     for (const end of machine.ends) {
       end.open = false;
       if (!vanishes) this.#send(end, "fin", "connection reset by peer");
@@ -180,6 +154,9 @@ export class Network<S extends SimSpeaker> {
   }
 
   #happen(event: SimEvent<S>): void {
+    const stalled = stalledBy(event, this.#now);
+    // What waits to be read comes before timers that are due (neighbours.ts).
+    if (stalled) return this.#queue.push(stalled.stalledUntil + (event.type === "wake" ? leastDelayMillis : 0), event);
     this.#note(event);
     switch (event.type) {
       case "syn":
@@ -194,6 +171,10 @@ export class Network<S extends SimSpeaker> {
         return this.#wake(event.machine);
       case "start":
         return this.#start(event.machine);
+      case "resume":
+        return this.#resume(event.machine);
+      case "call":
+        return event.run();
       case "misfortune":
         return this.#misfortune();
       case "heal":
@@ -208,9 +189,19 @@ export class Network<S extends SimSpeaker> {
     this.#drive(machine);
   }
 
+  #resume(machine: Machine<S>): void {
+    if (machine.stalledUntil > this.#now) return;
+    for (const { other } of machine.ends) {
+      if (!other?.open || !other.machine.speaker) continue;
+      other.machine.speaker.sendProgressed?.(other.id);
+      this.#drive(other.machine);
+    }
+  }
+
   #answer({ from, peer, dial, to, source }: SimEvent<S> & { readonly type: "syn" }): void {
     if (from.dials.get(peer) !== dial) return;
     const target = this.#machines.get(to);
+    if (target?.speaker && target.stalledUntil > this.#now) return this.#queue.push(target.stalledUntil, { type: "syn", from, peer, dial, to, source });
     const refused = !target?.speaker || !target.listens || this.random() < this.#faults.refuse;
     if (refused) return this.#queue.push(this.#later(), { type: "dialled", from, peer, dial, end: undefined, remote: to });
     const near: End<S> = { id: ++this.#ids, machine: from, other: undefined, open: true, lane: this.#later() };
@@ -261,7 +252,8 @@ export class Network<S extends SimSpeaker> {
     if (!speaker) return;
     for (const action of speaker.takeActions()) this.#perform(machine, action);
     for (const end of machine.ends) {
-      for (let owed = speaker.pull?.(end.id, this.#now); owed && end.open; owed = speaker.pull?.(end.id, this.#now)) this.#write(end, owed);
+      if (end.other!.machine.stalledUntil > this.#now) speaker.sendBlocked?.(end.id, this.#now);
+      else for (let owed = speaker.pull?.(end.id, this.#now); owed && end.open; owed = speaker.pull?.(end.id, this.#now)) this.#write(end, owed);
     }
     const at = speaker.nextDeadline();
     if (at === undefined || at >= machine.wakeAt) return;
@@ -348,9 +340,15 @@ export class Network<S extends SimSpeaker> {
   }
 
   #note(event: SimEvent<S>): void {
-    const who = "end" in event ? (event.end?.id ?? 0) : "machine" in event ? event.machine.address : event.type;
-    const line = `${this.#now.toFixed(3)}|${event.type}|${who}|${"bytes" in event ? event.bytes.join() : ""}`;
-    for (let i = 0; i < line.length; i++) this.#hash = Math.imul(this.#hash ^ line.charCodeAt(i), 16_777_619);
+    this.#happened++;
+    const who = "end" in event ? (event.end?.id ?? 0) : "machine" in event ? ip4Number(event.machine.address) : event.type === "syn" ? event.dial : 0;
+    this.#mix(this.#now * 1000);
+    this.#mix(event.type.length * 65_536 + who);
+    if (event.type === "bytes") for (const octet of event.bytes) this.#hash = Math.imul(this.#hash ^ octet, 16_777_619);
+    this.onEvent?.(`${(this.#now / 1000).toFixed(3)} ${describe(event)}`);
+  }
+  #mix(value: number): void {
+    this.#hash = Math.imul(this.#hash ^ (value % 2 ** 32), 16_777_619);
   }
 }
 

@@ -4,8 +4,8 @@ import type { PeerSettings } from "#base/settings.ts";
 import { Neighbours } from "#bgp/neighbours.ts";
 import { RecordingSink } from "../bgp/recording-sink.ts";
 import { identityOf, peerOf } from "../bgp/settings-of.ts";
-import { Network, type SimNode } from "./network.ts";
-
+import { Network } from "./network.ts";
+import type { SimNode } from "./network-event.ts";
 
 export interface Side {
   readonly address: Ip;
