@@ -107,8 +107,10 @@ class RunningNode implements NodePart {
     return this.#running.leases?.alive() ?? new Set();
   }
   storeView(): StatusView["store"] {
-    const kind = this.#running.streams.settings$.value.store.kind;
-    return this.#running.leases ? { kind, ...this.#running.leases.storeState() } : { kind, state: "off", text: "no store", revision: null };
+    const { store } = this.#running.streams.settings$.value, state = this.#running.leases?.storeState();
+    if (!state) return { kind: store.kind, state: "off", text: "no store", revision: null };
+    const where = store.kind === "etcd" ? `etcd at ${store.endpoints.join(", ")}` : "the embedded store";
+    return { kind: store.kind, ...state, text: state.state === "connected" ? where : state.text };
   }
   kernelView(): KernelView {
     return this.#running.reconciler?.view() ?? { tables: [] };

@@ -13,6 +13,9 @@ import { type Role, roleClient, roleExternal, roleLocal, roleNonClient } from ".
 import { SetMemo } from "../rib/set-memo.ts";
 import { defaultLocalPref } from "../rib/scan.ts";
 
+const medOfOwn = 0;
+const medOfOthers = 100;
+
 export interface ExportSettings {
   readonly to: Role;
   readonly family: 4 | 6;
@@ -24,6 +27,8 @@ export interface ExportSettings {
 
 export class Exporter {
   readonly #settings: ExportSettings;
+  /** Locally originated routes and all others: towards the outside they differ in MED. */
+  readonly #local: SetMemo;
   readonly #edge: SetMemo;
 
   constructor(settings: ExportSettings, attributes: AttributeTable) {
@@ -33,38 +38,46 @@ export class Exporter {
     const inMp = family === 6 || nextHop?.length === 16;
     const external = settings.to === roleExternal;
     const keepsHop = !external && !settings.nextHopSelf;
-    this.#edge = new SetMemo(
-      attributes,
-      (values) => {
-        if (!nextHop && !keepsHop) return undefined; // no address of ours of that family: nothing can be told
-        const changed = external ? toExternal(values, attributes.self.asn) : toInternal(values);
-        if (keepsHop) return changed;
-        const { nextHop: _, ...others } = changed;
-        return inMp ? others : { ...others, nextHop: nextHop! };
-      },
-      keepsHop ? undefined : () => (inMp ? nextHop : undefined),
-    );
+    const memo = (med: number): SetMemo =>
+      new SetMemo(
+        attributes,
+        (values) => {
+          if (!nextHop && !keepsHop) return undefined; // no address of ours of that family: nothing can be told
+          const changed = external ? toExternal(values, attributes.self.asn, med) : toInternal(values);
+          if (keepsHop) return changed;
+          const { nextHop: _, ...others } = changed;
+          return inMp ? others : { ...others, nextHop: nextHop! };
+        },
+        keepsHop ? undefined : () => (inMp ? nextHop : undefined),
+      );
+    this.#local = memo(medOfOwn);
+    this.#edge = memo(medOfOthers);
   }
 
   /** The set to tell, or 0 for none. */
   tell(rib: LocRib, prefix: number, set: number, from: Role): number {
     const { to, policy } = this.#settings;
     const internal = from === roleClient || from === roleNonClient;
-    const allowed = policy ? policy(rib, prefix, set, from) : set;
-    if (allowed === 0) return 0;
-    if (to !== roleExternal && (internal || from === roleLocal)) return allowed;
-    return this.#edge.of(allowed);
+    const isEdge = to === roleExternal || !(internal || from === roleLocal);
+    const told = !isEdge ? set : from === roleLocal ? this.#local.of(set) : this.#edge.of(set);
+    // after the rewriting, so that a policy may set what was stripped (MED)
+    return told !== 0 && policy ? policy(rib, prefix, told, from) : told;
   }
 
   close(): void {
+    this.#local.close();
     this.#edge.close();
   }
 }
 
-/** RFC 4271 §5.1: own AS in front; LOCAL_PREF, MED learned elsewhere, ORIGINATOR_ID and CLUSTER_LIST stay inside. */
-function toExternal(values: PathAttributes, asn: number): PathAttributes {
-  const { localPref: _l, med: _m, originatorId: _o, clusterList: _c, ...kept } = values;
-  return { ...kept, asPath: prependAs(values.asPath ?? [], asn) };
+/**
+ * RFC 4271 §5.1: own AS in front; LOCAL_PREF, MED learned elsewhere, ORIGINATOR_ID and CLUSTER_LIST stay inside. Our MED says
+ * whether the prefix is this speaker's own: of several nodes that tell a neighbour of one pod CIDR, the node that has it is
+ * preferred, and the others are there if its session is lost (§5.1.4: MED discriminates among entry points to one AS).
+ */
+function toExternal(values: PathAttributes, asn: number, med: number): PathAttributes {
+  const { localPref: _l, originatorId: _o, clusterList: _c, ...kept } = values;
+  return { ...kept, med, asPath: prependAs(values.asPath ?? [], asn) };
 }
 
 /** RFC 4271 §5.1.5: LOCAL_PREF goes along to internal peers. */

@@ -6,6 +6,8 @@
  * one of withdrawn routes, NLRI, MP_REACH, MP_UNREACH (RFC 7606 §5.1). No message is longer than `limit` octets: an
  * attribute set that leaves no room for a prefix is not told, and the caller withdraws instead (RFC 8654 §4).
  */
+import { Writer } from "#base/bytes.ts";
+import { encodeAttributes } from "#wire/bgp/attribute.ts";
 import type { AttributeTable } from "../rib/attributes.ts";
 import type { PrefixTable } from "../rib/prefixes.ts";
 import { none } from "../rib/adj-rib-in.ts";
@@ -28,11 +30,13 @@ export interface Chain {
 
 export class Packer {
   readonly #attributes: AttributeTable;
-  readonly #limit: number;
+  readonly #fourOctetAs: boolean;
+  readonly #limit = 4096;
 
-  constructor(attributes: AttributeTable, limit = 4096) {
+  /** `fourOctetAs`: false for peers that speak two octets (RFC 6793): their messages take a slower way. */
+  constructor(attributes: AttributeTable, fourOctetAs: boolean) {
     this.#attributes = attributes;
-    this.#limit = limit;
+    this.#fourOctetAs = fourOctetAs;
   }
 
   /** True if the set, told this way, leaves room for at least one prefix. */
@@ -85,6 +89,7 @@ export class Packer {
 
   /** Octets of the set as told. */
   #told(set: number, reflection: Reflection | undefined): number {
+    if (!this.#fourOctetAs) return this.#inTwoOctets(set, reflection).length;
     const length = this.#attributes.lengthOf(set);
     if (!reflection) return length;
     const clusters = (this.#attributes.clusterLength[set]! + 1) * 4;
@@ -93,6 +98,11 @@ export class Packer {
   }
 
   #writeSet(set: number, reflection: Reflection | undefined, out: Uint8Array, at: number): number {
+    if (!this.#fourOctetAs) {
+      const bytes = this.#inTwoOctets(set, reflection);
+      out.set(bytes, at);
+      return at + bytes.length;
+    }
     const table = this.#attributes, length = table.lengthOf(set);
     if (!reflection) return table.copy(set, 0, length, out, at);
     const split = table.splitOf(set), tail = table.tailOf(set), clusters = table.clusterLength[set]!;
@@ -110,6 +120,17 @@ export class Packer {
     at = put32(out, at, reflection.clusterId);
     at = table.copy(set, tail - clusters * 4, tail, out, at);
     return table.copy(set, tail, length, out, at);
+  }
+
+  /** AS_TRANS where needed, with AS4_PATH and AS4_AGGREGATOR beside it (RFC 6793 §4.2.2). */
+  #inTwoOctets(set: number, reflection: Reflection | undefined): Uint8Array {
+    const values = this.#attributes.decode(set), writer = new Writer(512);
+    const reflected = reflection && {
+      originatorId: values.originatorId ?? reflection.originatorId,
+      clusterList: Uint32Array.of(reflection.clusterId, ...(values.clusterList ?? [])),
+    };
+    encodeAttributes({ ...values, ...reflected }, writer, { fourOctetAs: false });
+    return writer.written;
   }
 
   /** MP_REACH_NLRI up to its NLRI (RFC 4760 §3), always with the extended length, which is filled in later. */

@@ -191,7 +191,7 @@ export class UpdateGroup {
       else window.withdraw(prefix, from);
       told.put(prefix, set, source);
     }
-    window.emit(this.#lane, rib.prefixes, this.role);
+    window.emit(this.#lane, rib.prefixes, this.role, this.#parts.packer);
     this.#forgetWithdrawn(window);
     return true;
   }
@@ -240,7 +240,7 @@ export class UpdateGroup {
     }
     const withdrawn: number[] = [];
     catchUp.fill(window, rib.prefixes.end, (prefix) => withdrawn.push(prefix));
-    window.emit(catchUp.lane, rib.prefixes, this.role);
+    window.emit(catchUp.lane, rib.prefixes, this.role, this.#parts.packer);
     for (const prefix of withdrawn) this.#parts.forget(prefix);
     return true;
   }

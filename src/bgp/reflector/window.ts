@@ -19,7 +19,6 @@ const bulkPrefixes = 512; // from here on lanes use large chunks
 export class Window {
   readonly #attributes: AttributeTable;
   readonly #peers: PeerTable;
-  readonly #packer: Packer;
   readonly #clusterId: number;
   readonly prefixes = new Uint32Array(windowPrefixes);
   readonly next = new Int32Array(windowPrefixes);
@@ -38,10 +37,9 @@ export class Window {
   readonly #reflection = { originatorId: 0, clusterId: 0 };
   readonly #scratch = new Uint8Array(4096);
 
-  constructor(attributes: AttributeTable, peers: PeerTable, packer: Packer) {
+  constructor(attributes: AttributeTable, peers: PeerTable) {
     this.#attributes = attributes;
     this.#peers = peers;
-    this.#packer = packer;
     this.#clusterId = attributes.self.clusterId;
   }
 
@@ -59,14 +57,14 @@ export class Window {
   }
 
   /** Writes everything into the lane and empties the window. `to` is the role of the lane's members. */
-  emit(lane: Lane, table: PrefixTable, to: Role): void {
+  emit(lane: Lane, table: PrefixTable, to: Role, packer: Packer): void {
     const bulk = this.#count >= bulkPrefixes;
     for (let bucket = 0; bucket < this.#buckets; bucket++) {
       const set = this.#set[bucket]!, source = this.#source[bucket]!, head = this.#head[bucket]!;
       this.#bucketOf[set] = 0;
       if (set === withdrawal) {
         lane.begin(source, undefined, bulk);
-        this.#packer.withdraw(lane, table, this, head);
+        packer.withdraw(lane, table, this, head);
         continue;
       }
       lane.begin(source, this.#alternative(table, this.#held[bucket]!), bulk);
@@ -75,7 +73,7 @@ export class Window {
         this.#reflection.originatorId = this.#peers.routerId[source]!;
         this.#reflection.clusterId = this.#clusterId;
       }
-      this.#packer.announce(lane, table, set, reflected ? this.#reflection : undefined, this, head);
+      packer.announce(lane, table, set, reflected ? this.#reflection : undefined, this, head);
     }
     this.lastCount = this.#count;
     this.#count = 0;

@@ -52,7 +52,7 @@ export class Rib {
   readonly #stale = new Deadlines<`${number}`>();
   /** Peer → families whose End-of-RIB this session has seen. */
   readonly #complete = new Map<number, Set<FamilyIndex>>();
-  readonly #packer: Packer;
+  readonly #packers: { readonly four: Packer; readonly two: Packer };
   readonly #window: Window;
   #changes = new Set<Prefix>();
   #notes: Note[] = [];
@@ -64,8 +64,8 @@ export class Rib {
     this.attributes = new AttributeTable(settings);
     this.ribs = [new LocRib(ipv4Unicast, this.attributes, this.peers), new LocRib(ipv6Unicast, this.attributes, this.peers)];
     this.#sweeps = [new Sweep(this.ribs[0]), new Sweep(this.ribs[1])];
-    this.#packer = new Packer(this.attributes);
-    this.#window = new Window(this.attributes, this.peers, this.#packer);
+    this.#packers = { four: new Packer(this.attributes, true), two: new Packer(this.attributes, false) };
+    this.#window = new Window(this.attributes, this.peers);
     this.peers.role[localPeer] = roleLocal;
     this.peers.routerId[localPeer] = settings.routerId;
     this.peers.up[localPeer] = 1;
@@ -252,14 +252,14 @@ export class Rib {
     const role = roleNumber(terms.role), own = family === ipv4Unicast ? this.#settings.address : this.#settings.address6;
     const fits = familyOf(terms.local) === (family === ipv4Unicast ? 4 : 6);
     const self = role === roleExternal && fits ? terms.local : own && familyOf(own) === (family === ipv4Unicast ? 4 : 6) ? own : undefined;
-    const key = role === roleExternal ? `3|${self ?? ""}|${session.export.join(",")}` : `${role}|${session.nextHopSelf}`;
+    const key = `${terms.fourOctetAs ? 4 : 2}|` + (role === roleExternal ? `3|${self ?? ""}|${session.export.join(",")}` : `${role}|${session.nextHopSelf}`);
     const known = this.#groups[family].get(key);
     if (known) return known;
     const rib = this.ribs[family];
     const policy = role === roleExternal ? compilePolicies(this.#policies(session.export), this.attributes) : undefined;
     const exporter = new Exporter({ to: role, family: family === ipv4Unicast ? 4 : 6, self, nextHopSelf: session.nextHopSelf, policy }, this.attributes);
     const parts: GroupParts = {
-      rib, attributes: this.attributes, peers: this.peers, packer: this.#packer, window: this.#window,
+      rib, attributes: this.attributes, peers: this.peers, packer: terms.fourOctetAs ? this.#packers.four : this.#packers.two, window: this.#window,
       forget: (prefix) => this.#forget(rib, prefix),
       tooLong: (prefix) => this.#notes.push(note("warn", "bgp.too-long", "the attributes of a route leave no room for it in a message, so it is withdrawn (RFC 8654 §4)", { prefix: rib.prefixes.text(prefix) })),
     };
