@@ -74,7 +74,8 @@ export class Agenda {
   }
 
   #swap(a: number, b: number): void {
-    const at = this.#at[a]!, key = this.#key[a]!;
+    const at = this.#at[a]!,
+      key = this.#key[a]!;
     this.#at[a] = this.#at[b]!;
     this.#key[a] = this.#key[b]!;
     this.#at[b] = at;

@@ -53,7 +53,12 @@ export class Speaker {
   beginRestart(restart: RestartState, hasRanges: boolean, limitMillis: number, now: Instant): void {
     this.neighbours.setRestart(restart);
     const expected = this.neighbours.info().filter((peer) => !peer.dynamic);
-    this.rib.deferral.begin(expected.map((peer) => peer.id), hasRanges, limitMillis, now);
+    this.rib.deferral.begin(
+      expected.map((peer) => peer.id),
+      hasRanges,
+      limitMillis,
+      now,
+    );
   }
 
   configure(peers: readonly PeerSettings[], ranges: readonly RangeSettings[], now: Instant): void {

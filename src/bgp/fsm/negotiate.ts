@@ -111,14 +111,20 @@ function refusal(ours: Open, theirs: Open, settings: SessionSettings): Notificat
   }
   // RFC 6286 §2.2: unique within an AS; two ASes may use one number twice.
   if (theirs.asn === ours.asn && theirs.bgpIdentifier === ours.bgpIdentifier) {
-    return peerFault(openMessage, openSubcode.badBgpIdentifier, `the peer uses our own BGP Identifier ${printIp4(theirs.bgpIdentifier)}: give one of the two another router id`);
+    return peerFault(
+      openMessage,
+      openSubcode.badBgpIdentifier,
+      `the peer uses our own BGP Identifier ${printIp4(theirs.bgpIdentifier)}: give one of the two another router id`,
+    );
   }
   return undefined;
 }
 
 function commonFamilies(mine: Capabilities, its: Capabilities): FamilyIndex[] {
   const offered = offeredFamilies(its).map(familyIndex);
-  return offeredFamilies(mine).flatMap((family) => familyIndex(family) ?? []).filter((family) => offered.includes(family));
+  return offeredFamilies(mine)
+    .flatMap((family) => familyIndex(family) ?? [])
+    .filter((family) => offered.includes(family));
 }
 
 /** RFC 5492 §5: the data lists the capabilities that were missed, as they would stand in an OPEN. */
@@ -129,7 +135,8 @@ function noCommonFamily({ families }: Capabilities): NotificationFault {
 }
 
 function commonRestart(mine: Capabilities, its: Capabilities, families: readonly FamilyIndex[]): SessionTerms["gracefulRestart"] {
-  const ours = mine.gracefulRestart, theirs = its.gracefulRestart;
+  const ours = mine.gracefulRestart,
+    theirs = its.gracefulRestart;
   if (!ours || !theirs) return undefined;
   return {
     restarting: theirs.restarting,

@@ -90,8 +90,10 @@ export class CatchUp {
 
   #settle(prefix: number, window: Window, forget: (prefix: number) => void): void {
     const packed = this.#before.get(prefix) ?? 0;
-    const before = Math.floor(packed / sources), from = packed % sources;
-    const set = this.#told.setOf(prefix), source = this.#told.sourceOf(prefix);
+    const before = Math.floor(packed / sources),
+      from = packed % sources;
+    const set = this.#told.setOf(prefix),
+      source = this.#told.sourceOf(prefix);
     if (before !== 0) this.#before.delete(prefix);
     if (set !== 0 && (set !== before || source !== from)) window.announce(prefix, set, source, before !== 0 && from !== source);
     if (set === 0 && before !== 0) window.withdraw(prefix, from);

@@ -104,7 +104,8 @@ export function read(cursor: Cursor, member: number, room: number, give: (bytes:
 
 function readChunk(cursor: Cursor, member: number, give: (bytes: Uint8Array) => void): number {
   const { bytes, used, runStart, runSource, runAlternative, runMessages } = cursor.chunk;
-  let from = cursor.offset, given = 0;
+  let from = cursor.offset,
+    given = 0;
   const flush = (to: number): void => {
     if (to > from) {
       give(bytes.subarray(from, to));
@@ -116,7 +117,8 @@ function readChunk(cursor: Cursor, member: number, give: (bytes: Uint8Array) => 
       cursor.messages += runMessages[run]!;
       continue;
     }
-    const start = runStart[run]!, end = run + 1 < runStart.length ? runStart[run + 1]! : used;
+    const start = runStart[run]!,
+      end = run + 1 < runStart.length ? runStart[run + 1]! : used;
     flush(start);
     from = end;
     const alternative = runAlternative[run];

@@ -49,10 +49,12 @@ export class Packer {
   announce(lane: Lane, table: PrefixTable, set: number, reflection: Reflection | undefined, chain: Chain, head: number): void {
     let place = head;
     while (place !== none) {
-      const out = lane.room(this.#limit), start = lane.at;
+      const out = lane.room(this.#limit),
+        start = lane.at;
       const limit = start + this.#limit;
       let at = start + headerLength;
-      out[at++] = 0; out[at++] = 0; // no withdrawn routes
+      out[at++] = 0;
+      out[at++] = 0; // no withdrawn routes
       const lengthAt = at;
       at += 2;
       let mpAt = 0;
@@ -80,7 +82,8 @@ export class Packer {
   withdraw(lane: Lane, table: PrefixTable, chain: Chain, head: number): void {
     let place = head;
     while (place !== none) {
-      const out = lane.room(this.#limit), start = lane.at;
+      const out = lane.room(this.#limit),
+        start = lane.at;
       const [at, rest] = writeWithdraw(table, chain, place, out, start, start + this.#limit);
       place = rest;
       lane.advance(at);
@@ -93,7 +96,8 @@ export class Packer {
     const length = this.#attributes.lengthOf(set);
     if (!reflection) return length;
     const clusters = (this.#attributes.clusterLength[set]! + 1) * 4;
-    const tail = this.#attributes.tailOf(set), split = this.#attributes.splitOf(set);
+    const tail = this.#attributes.tailOf(set),
+      split = this.#attributes.splitOf(set);
     return length - (tail - split) + 7 + clusters + (clusters > 255 ? 4 : 3);
   }
 
@@ -103,19 +107,27 @@ export class Packer {
       out.set(bytes, at);
       return at + bytes.length;
     }
-    const table = this.#attributes, length = table.lengthOf(set);
+    const table = this.#attributes,
+      length = table.lengthOf(set);
     if (!reflection) return table.copy(set, 0, length, out, at);
-    const split = table.splitOf(set), tail = table.tailOf(set), clusters = table.clusterLength[set]!;
+    const split = table.splitOf(set),
+      tail = table.tailOf(set),
+      clusters = table.clusterLength[set]!;
     at = table.copy(set, 0, split, out, at);
-    out[at++] = 0x80; out[at++] = 9; out[at++] = 4;
+    out[at++] = 0x80;
+    out[at++] = 9;
+    out[at++] = 4;
     at = put32(out, at, table.originatorId[set]! || reflection.originatorId);
     const octets = (clusters + 1) * 4;
     if (octets > 255) {
-      out[at++] = 0x90; out[at++] = 10; // the 64th entry needs the extended length
+      out[at++] = 0x90;
+      out[at++] = 10; // the 64th entry needs the extended length
       put16(out, at, octets);
       at += 2;
     } else {
-      out[at++] = 0x80; out[at++] = 10; out[at++] = octets;
+      out[at++] = 0x80;
+      out[at++] = 10;
+      out[at++] = octets;
     }
     at = put32(out, at, reflection.clusterId);
     at = table.copy(set, tail - clusters * 4, tail, out, at);
@@ -124,7 +136,8 @@ export class Packer {
 
   /** AS_TRANS where needed, with AS4_PATH and AS4_AGGREGATOR beside it (RFC 6793 §4.2.2). */
   #inTwoOctets(set: number, reflection: Reflection | undefined): Uint8Array {
-    const values = this.#attributes.decode(set), writer = new Writer(512);
+    const values = this.#attributes.decode(set),
+      writer = new Writer(512);
     const reflected = reflection && {
       originatorId: values.originatorId ?? reflection.originatorId,
       clusterList: Uint32Array.of(reflection.clusterId, ...(values.clusterList ?? [])),
@@ -135,10 +148,15 @@ export class Packer {
 
   /** MP_REACH_NLRI up to its NLRI (RFC 4760 §3), always with the extended length, which is filled in later. */
   #writeReach(set: number, out: Uint8Array, at: number): number {
-    const size = this.#attributes.nextHopLength(set), length = this.#attributes.lengthOf(set);
-    out[at++] = 0x90; out[at++] = 14;
+    const size = this.#attributes.nextHopLength(set),
+      length = this.#attributes.lengthOf(set);
+    out[at++] = 0x90;
+    out[at++] = 14;
     at += 2;
-    out[at++] = 0; out[at++] = 2; out[at++] = 1; out[at++] = size;
+    out[at++] = 0;
+    out[at++] = 2;
+    out[at++] = 1;
+    out[at++] = size;
     at = this.#attributes.copy(set, length, length + size, out, at);
     out[at++] = 0;
     return at;
@@ -147,17 +165,23 @@ export class Packer {
 
 /** One message of withdrawn routes at out[start…]; answers its end and where the chain goes on (`none`: done). */
 export function writeWithdraw(table: PrefixTable, chain: Chain, head: number, out: Uint8Array, start: number, limit: number): [end: number, rest: number] {
-  let at = start + headerLength, place = head;
-  const lengthAt = at, mp = table.family === 6;
+  let at = start + headerLength,
+    place = head;
+  const lengthAt = at,
+    mp = table.family === 6;
   at += 2;
   let mpAt = 0;
   if (mp) {
-    out[lengthAt] = 0; out[lengthAt + 1] = 0;
+    out[lengthAt] = 0;
+    out[lengthAt + 1] = 0;
     at += 2; // total path attribute length
     mpAt = at;
-    out[at++] = 0x90; out[at++] = 15;
+    out[at++] = 0x90;
+    out[at++] = 15;
     at += 2;
-    out[at++] = 0; out[at++] = 2; out[at++] = 1;
+    out[at++] = 0;
+    out[at++] = 2;
+    out[at++] = 1;
   }
   while (place !== none && at + longestNlri + 2 <= limit) {
     at = table.write(chain.prefixes[place]!, out, at);
@@ -168,7 +192,8 @@ export function writeWithdraw(table: PrefixTable, chain: Chain, head: number, ou
     put16(out, lengthAt + 2, at - lengthAt - 4);
   } else {
     put16(out, lengthAt, at - lengthAt - 2);
-    out[at++] = 0; out[at++] = 0;
+    out[at++] = 0;
+    out[at++] = 0;
   }
   writeHeader(out, start, at - start);
   return [at, place];
@@ -192,6 +217,9 @@ function put16(out: Uint8Array, at: number, value: number): void {
   out[at + 1] = value & 255;
 }
 function put32(out: Uint8Array, at: number, value: number): number {
-  out[at] = value >>> 24; out[at + 1] = (value >>> 16) & 255; out[at + 2] = (value >>> 8) & 255; out[at + 3] = value & 255;
+  out[at] = value >>> 24;
+  out[at + 1] = (value >>> 16) & 255;
+  out[at + 2] = (value >>> 8) & 255;
+  out[at + 3] = value & 255;
   return at + 4;
 }

@@ -101,7 +101,16 @@ export class UpdateGroup {
     let catchUp = [...this.#catchUps].find((open) => open.isOpen);
     if (!catchUp) this.#catchUps.add((catchUp = new CatchUp(this.told, this.#parts.attributes, true)));
     catchUp.members.add(peer);
-    this.members.set(peer, { peer, catchUp, cursor: catchUp.lane.cursor(), backlog: first ? [first] : [], lastAfter: this.#owedTotal, last, lastRead: now, messages: 0 });
+    this.members.set(peer, {
+      peer,
+      catchUp,
+      cursor: catchUp.lane.cursor(),
+      backlog: first ? [first] : [],
+      lastAfter: this.#owedTotal,
+      last,
+      lastRead: now,
+      messages: 0,
+    });
   }
 
   leave(peer: number): void {
@@ -115,7 +124,9 @@ export class UpdateGroup {
   isIdle(peer: number): boolean {
     const member = this.members.get(peer);
     if (!member) return true;
-    return this.#owed.size === 0 && !member.catchUp && member.backlog.length === 0 && member.cursor.position === this.#lane.written && member.lastAfter === undefined;
+    return (
+      this.#owed.size === 0 && !member.catchUp && member.backlog.length === 0 && member.cursor.position === this.#lane.written && member.lastAfter === undefined
+    );
   }
 
   /**
@@ -162,7 +173,9 @@ export class UpdateGroup {
     const { rib, attributes, peers, packer } = this.#parts;
     const path = rib.bestOf(prefix);
     if (path === none) return 0;
-    const source = rib.adjRibIn.peer[path]!, from = peers.role[source]! as Role, set = rib.adjRibIn.attributes[path]!;
+    const source = rib.adjRibIn.peer[path]!,
+      from = peers.role[source]! as Role,
+      set = rib.adjRibIn.attributes[path]!;
     if (!mayTell(this.role, from, attributes.flags[set]!)) return 0;
     this.#source = source;
     const told = this.#exporter.tell(rib, prefix, set, from);
@@ -176,12 +189,16 @@ export class UpdateGroup {
   /** Tells a window's worth of what is owed. False if there was nothing, or the slowest member must be waited for. */
   #fill(now: Instant): boolean {
     if (this.#owed.size === 0 || !this.#haveRoom(now)) return false;
-    const { window, rib } = this.#parts, told = this.told;
+    const { window, rib } = this.#parts,
+      told = this.told;
     for (let n = 0; n < windowPrefixes; n++) {
       const prefix = this.#owed.shift();
       if (prefix < 0) break;
       this.#toldTotal++;
-      const before = told.setOf(prefix), from = told.sourceOf(prefix), set = this.#wanted(prefix), source = this.#source;
+      const before = told.setOf(prefix),
+        from = told.sourceOf(prefix),
+        set = this.#wanted(prefix),
+        source = this.#source;
       if (set === before && (set === 0 || source === from)) {
         if (set === 0) this.#parts.forget(prefix);
         continue;
@@ -227,7 +244,8 @@ export class UpdateGroup {
 
   /** Writes more for a member that is behind, or brings it back into the group. False if nothing was left to do. */
   #continueCatchUp(member: Member): boolean {
-    const catchUp = member.catchUp!, { rib, window } = this.#parts;
+    const catchUp = member.catchUp!,
+      { rib, window } = this.#parts;
     if (catchUp.isDone) {
       this.#leaveCatchUp(member);
       member.catchUp = undefined;
@@ -254,7 +272,8 @@ export class UpdateGroup {
   }
 
   #drainBacklog(member: Member, room: number, give: (bytes: Uint8Array) => void): number {
-    let given = 0, count = 0;
+    let given = 0,
+      count = 0;
     while (count < member.backlog.length && given < room) {
       const bytes = member.backlog[count++]!;
       give(bytes);

@@ -60,7 +60,9 @@ export class Window {
   emit(lane: Lane, table: PrefixTable, to: Role, packer: Packer): void {
     const bulk = this.#count >= bulkPrefixes;
     for (let bucket = 0; bucket < this.#buckets; bucket++) {
-      const set = this.#set[bucket]!, source = this.#source[bucket]!, head = this.#head[bucket]!;
+      const set = this.#set[bucket]!,
+        source = this.#source[bucket]!,
+        head = this.#head[bucket]!;
       this.#bucketOf[set] = 0;
       if (set === withdrawal) {
         lane.begin(source, undefined, bulk);
@@ -107,7 +109,8 @@ export class Window {
 
   #alternative(table: PrefixTable, held: number): Uint8Array | undefined {
     if (held === none) return undefined;
-    const chain = { prefixes: this.prefixes, next: this.#nextHeld }, parts: Uint8Array[] = [];
+    const chain = { prefixes: this.prefixes, next: this.#nextHeld },
+      parts: Uint8Array[] = [];
     let place = held;
     while (place !== none) {
       const [end, rest] = writeWithdraw(table, chain, place, this.#scratch, 0, this.#scratch.length);

@@ -80,7 +80,8 @@ export class AdjRibIn {
   /** Takes the path away; true if there was one. */
   remove(prefix: number, peer: number): boolean {
     if (prefix >= this.head.length) return false;
-    let before: number = none, path = this.head[prefix]!;
+    let before: number = none,
+      path = this.head[prefix]!;
     while (path !== none && this.peer[path] !== peer) {
       before = path;
       path = this.next[path]!;
@@ -114,8 +115,10 @@ export class AdjRibIn {
     const path = this.#end++;
     if (path >= this.prefix.length) {
       const size = this.prefix.length * 2;
-      this.prefix = grown(this.prefix, size); this.peer = grown(this.peer, size);
-      this.attributes = grown(this.attributes, size); this.next = grown(this.next, size);
+      this.prefix = grown(this.prefix, size);
+      this.peer = grown(this.peer, size);
+      this.attributes = grown(this.attributes, size);
+      this.next = grown(this.next, size);
       this.epoch = grown(this.epoch, size);
     }
     return path;

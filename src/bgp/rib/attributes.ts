@@ -91,7 +91,8 @@ export class AttributeTable {
   internValues(values: PathAttributes, nextHop: Uint8Array | undefined): number {
     const writer = new Writer(512);
     encodeAttributes(values, writer, { fourOctetAs: true });
-    const end = writer.length, size = nextHop?.length ?? 0;
+    const end = writer.length,
+      size = nextHop?.length ?? 0;
     if (nextHop) writer.put(nextHop);
     const bytes = writer.written;
     const known = this.find(bytes, 0, end, end, size);
@@ -120,7 +121,9 @@ export class AttributeTable {
 
   /** Copies the set's octets from relative offset `from` to `to` into `out`; returns the offset behind them. */
   copy(id: number, from: number, to: number, out: Uint8Array, at: number): number {
-    const place = this.#place[id]!, page = this.#pages[place >>> pageShift]!, base = (place & pageMask) * unit;
+    const place = this.#place[id]!,
+      page = this.#pages[place >>> pageShift]!,
+      base = (place & pageMask) * unit;
     if (to - from > 64) {
       out.set(page.subarray(base + from, base + to), at);
       return at + to - from;
@@ -159,7 +162,8 @@ export class AttributeTable {
   #add(b: Uint8Array, start: number, end: number, nextHopAt: number, nextHop: number): number {
     const id = this.#freeCount > 0 ? this.#free[--this.#freeCount]! : this.#next++;
     if (id >= this.#refs.length) this.#growColumns();
-    const scan = this.#scan, length = end - start;
+    const scan = this.#scan,
+      length = end - start;
     this.localPref[id] = scan.localPref;
     this.med[id] = scan.med;
     this.neighborAs[id] = scan.neighborAs;
@@ -212,7 +216,8 @@ export class AttributeTable {
 
   #equals(id: number, b: Uint8Array, start: number, end: number, nextHopAt: number, nextHop: number): boolean {
     if (this.#length[id] !== end - start || this.#nextHop[id] !== nextHop) return false;
-    const place = this.#place[id]!, page = this.#pages[place >>> pageShift]!;
+    const place = this.#place[id]!,
+      page = this.#pages[place >>> pageShift]!;
     let at = (place & pageMask) * unit;
     for (let i = start; i < end; i++) if (page[at++] !== b[i]) return false;
     for (let i = 0; i < nextHop; i++) if (page[at++] !== b[nextHopAt + i]) return false;
@@ -248,14 +253,22 @@ export class AttributeTable {
 
   #growColumns(): void {
     const size = this.#refs.length * 2;
-    this.localPref = grown(this.localPref, size); this.med = grown(this.med, size);
-    this.neighborAs = grown(this.neighborAs, size); this.originatorId = grown(this.originatorId, size);
-    this.asLength = grown(this.asLength, size); this.clusterLength = grown(this.clusterLength, size);
-    this.origin = grown(this.origin, size); this.flags = grown(this.flags, size);
-    this.generation = grown(this.generation, size); this.#hash = grown(this.#hash, size);
-    this.#place = grown(this.#place, size); this.#length = grown(this.#length, size);
-    this.#split = grown(this.#split, size); this.#tail = grown(this.#tail, size);
-    this.#nextHop = grown(this.#nextHop, size); this.#refs = grown(this.#refs, size);
+    this.localPref = grown(this.localPref, size);
+    this.med = grown(this.med, size);
+    this.neighborAs = grown(this.neighborAs, size);
+    this.originatorId = grown(this.originatorId, size);
+    this.asLength = grown(this.asLength, size);
+    this.clusterLength = grown(this.clusterLength, size);
+    this.origin = grown(this.origin, size);
+    this.flags = grown(this.flags, size);
+    this.generation = grown(this.generation, size);
+    this.#hash = grown(this.#hash, size);
+    this.#place = grown(this.#place, size);
+    this.#length = grown(this.#length, size);
+    this.#split = grown(this.#split, size);
+    this.#tail = grown(this.#tail, size);
+    this.#nextHop = grown(this.#nextHop, size);
+    this.#refs = grown(this.#refs, size);
   }
 }
 

@@ -30,30 +30,42 @@ export class Decision {
 
   /** Compares up to and including ORIGIN: the steps that need no company. <0: a is preferred. */
   compareRank(a: number, b: number): number {
-    const set = this.#set, x = this.#in.attributes[a]!, y = this.#in.attributes[b]!;
+    const set = this.#set,
+      x = this.#in.attributes[a]!,
+      y = this.#in.attributes[b]!;
     if (x === y) return 0;
     return set.localPref[y]! - set.localPref[x]! || set.asLength[x]! - set.asLength[y]! || set.origin[x]! - set.origin[y]!;
   }
 
   /** The steps behind MED. */
   compareRest(a: number, b: number): number {
-    const set = this.#set, peers = this.#peers, p = this.#in.peer[a]!, q = this.#in.peer[b]!;
+    const set = this.#set,
+      peers = this.#peers,
+      p = this.#in.peer[a]!,
+      q = this.#in.peer[b]!;
     const step = externality(peers.role[p]!) - externality(peers.role[q]!);
     if (step !== 0) return step;
-    const x = this.#in.attributes[a]!, y = this.#in.attributes[b]!;
-    const idA = set.originatorId[x]! || peers.routerId[p]!, idB = set.originatorId[y]! || peers.routerId[q]!;
+    const x = this.#in.attributes[a]!,
+      y = this.#in.attributes[b]!;
+    const idA = set.originatorId[x]! || peers.routerId[p]!,
+      idB = set.originatorId[y]! || peers.routerId[q]!;
     return idA - idB || set.clusterLength[x]! - set.clusterLength[y]! || peers.compareAddress(p, q) || p - q;
   }
 
   /** True if `other`, equal to `path` in rank, takes it out of the running by its MED. */
   isBeatenByMed(path: number, other: number): boolean {
-    const set = this.#set, x = this.#in.attributes[path]!, y = this.#in.attributes[other]!;
+    const set = this.#set,
+      x = this.#in.attributes[path]!,
+      y = this.#in.attributes[other]!;
     return set.med[y]! < set.med[x]! && set.neighborAs[x] === set.neighborAs[y];
   }
 
   #choose(first: number): number {
-    const next = this.#in.next, set = this.#set, of = this.#in.attributes;
-    let top = first, medsDiffer = false;
+    const next = this.#in.next,
+      set = this.#set,
+      of = this.#in.attributes;
+    let top = first,
+      medsDiffer = false;
     for (let path = next[first]!; path !== none; path = next[path]!) {
       const order = this.compareRank(path, top);
       if (order < 0) {

@@ -2,7 +2,16 @@
 import { asPathLength, neighbourAs, pathContains } from "#wire/bgp/as-path.ts";
 import type { PathAttributes } from "#wire/bgp/attribute.ts";
 import {
-  defaultLocalPref, flagGracefulShutdown, flagHasLocalPref, flagHasMed, flagInternalOnly, flagLoop, flagNoAdvertise, flagNoExport, type Scanned, type Self,
+  defaultLocalPref,
+  flagGracefulShutdown,
+  flagHasLocalPref,
+  flagHasMed,
+  flagInternalOnly,
+  flagLoop,
+  flagNoAdvertise,
+  flagNoExport,
+  type Scanned,
+  type Self,
 } from "./scan.ts";
 
 /** `bytes`: the canonical octets of `values`. */
@@ -41,8 +50,9 @@ function flagsOf(values: PathAttributes, self: Self): number {
 /** Where types 9 and 10 stand, or belong. */
 function locate(bytes: Uint8Array, out: Scanned): void {
   out.splitAt = out.tailAt = bytes.length;
-  for (let at = 0; at < bytes.length; ) {
-    const type = bytes[at + 1]!, extended = (bytes[at]! & 0x10) !== 0;
+  for (let at = 0; at < bytes.length;) {
+    const type = bytes[at + 1]!,
+      extended = (bytes[at]! & 0x10) !== 0;
     if (type >= 9 && out.splitAt === bytes.length) out.splitAt = at;
     if (type > 10) {
       out.tailAt = at;

@@ -65,10 +65,16 @@ export function bestBySteps(candidates: readonly Candidate[], peers: PeerTable):
 export function candidatesOf(prefix: number, table: AdjRibIn, attributes: AttributeTable, peers: PeerTable): readonly Candidate[] {
   const out: Candidate[] = [];
   for (let path = table.head[prefix] ?? none; path !== none; path = table.next[path]!) {
-    const peer = table.peer[path]!, set = table.attributes[path]!, role = peers.role[peer]!;
+    const peer = table.peer[path]!,
+      set = table.attributes[path]!,
+      role = peers.role[peer]!;
     out.push({
-      path, peer,
-      localPref: attributes.localPref[set]!, asPathLength: attributes.asLength[set]!, origin: attributes.origin[set]!, med: attributes.med[set]!,
+      path,
+      peer,
+      localPref: attributes.localPref[set]!,
+      asPathLength: attributes.asLength[set]!,
+      origin: attributes.origin[set]!,
+      med: attributes.med[set]!,
       neighborAs: attributes.neighborAs[set]!,
       externality: role === roleLocal ? 0 : role === roleExternal ? 1 : 2,
       originatorId: attributes.originatorId[set]! || peers.routerId[peer]!,

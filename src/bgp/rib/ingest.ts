@@ -70,9 +70,11 @@ export class Ingest {
 
   update(peer: number, b: Uint8Array, start: number, end: number): NotificationFault | undefined {
     if (start + 4 > end) return malformedList("UPDATE shorter than 4 octets");
-    const withdrawnAt = start + 2, withdrawnEnd = withdrawnAt + u16(b, start);
+    const withdrawnAt = start + 2,
+      withdrawnEnd = withdrawnAt + u16(b, start);
     if (withdrawnEnd + 2 > end) return malformedList("withdrawn routes run past the UPDATE");
-    const attributesAt = withdrawnEnd + 2, nlriAt = attributesAt + u16(b, withdrawnEnd);
+    const attributesAt = withdrawnEnd + 2,
+      nlriAt = attributesAt + u16(b, withdrawnEnd);
     if (nlriAt > end) return malformedList("path attributes run past the UPDATE");
     if (withdrawnEnd > withdrawnAt && countPrefixes(b, withdrawnAt, withdrawnEnd, v4) < 0) return invalidNetwork("withdrawn routes");
     if (end > nlriAt && countPrefixes(b, nlriAt, end, v4) < 0) return invalidNetwork("network layer reachability information");
@@ -101,7 +103,8 @@ export class Ingest {
   /** IPv6 alone in MP_REACH_NLRI or MP_UNREACH_NLRI, the usual way; else the slow path. */
   #multiprotocol(peer: number, b: Uint8Array, at: number, end: number): NotificationFault | undefined {
     if (!this.#split(b, at, end)) return this.#slow(peer, b, at, end, end, end);
-    const rib = this.#ribs[ipv6Unicast]!, speaks = this.#peers.speaks(peer, ipv6Unicast);
+    const rib = this.#ribs[ipv6Unicast]!,
+      speaks = this.#peers.speaks(peer, ipv6Unicast);
     if (this.#unreachAt > 0) {
       if (this.#scratchEnd > 0 || countPrefixes(b, this.#unreachAt, this.#unreachEnd, v6) < 0) return this.#slow(peer, b, at, end, end, end);
       if (!speaks) return undefined;
@@ -128,7 +131,9 @@ export class Ingest {
   }
 
   #take(rib: LocRib, peer: number, set: number, b: Uint8Array, start: number, end: number): void {
-    const attributes = this.#attributes, prefixes = rib.prefixes, filter = this.#filters.get(peer);
+    const attributes = this.#attributes,
+      prefixes = rib.prefixes,
+      filter = this.#filters.get(peer);
     if (attributes.flags[set]! & flagLoop) {
       attributes.drop(set);
       this.#refuse(peer, countPrefixes(b, start, end, rib.family === ipv4Unicast ? v4 : v6));
@@ -136,8 +141,9 @@ export class Ingest {
       return;
     }
     attributes.retain(set);
-    for (let at = start; at < end; ) {
-      const length = b[at]!, prefix = prefixes.intern(b, at + 1, length);
+    for (let at = start; at < end;) {
+      const length = b[at]!,
+        prefix = prefixes.intern(b, at + 1, length);
       const told = filter ? filter(rib, prefix, set) : set;
       if (told !== 0) rib.put(prefix, peer, told);
       else {
@@ -154,8 +160,9 @@ export class Ingest {
   }
 
   #withdraw(rib: LocRib, peer: number, b: Uint8Array, start: number, end: number): void {
-    for (let at = start; at < end; ) {
-      const length = b[at]!, prefix = rib.prefixes.find(b, at + 1, length);
+    for (let at = start; at < end;) {
+      const length = b[at]!,
+        prefix = rib.prefixes.find(b, at + 1, length);
       if (prefix >= 0) rib.withdraw(prefix, peer);
       at += 1 + ((length + 7) >> 3);
     }
@@ -164,12 +171,16 @@ export class Ingest {
   /** Copies all but MP_REACH_NLRI and MP_UNREACH_NLRI aside, with the next hop behind; false if anything is unusual. */
   #split(b: Uint8Array, start: number, end: number): boolean {
     const scratch = this.#scratch;
-    let at = start, to = 0, nextHopAt = 0;
+    let at = start,
+      to = 0,
+      nextHopAt = 0;
     this.#reachAt = this.#unreachAt = 0;
     while (at < end) {
       if (at + 3 > end) return false;
-      const type = b[at + 1]!, extended = (b[at]! & 0x10) !== 0;
-      const v = at + (extended ? 4 : 3), length = extended ? (b[at + 2]! << 8) | b[at + 3]! : b[at + 2]!;
+      const type = b[at + 1]!,
+        extended = (b[at]! & 0x10) !== 0;
+      const v = at + (extended ? 4 : 3),
+        length = extended ? (b[at + 2]! << 8) | b[at + 3]! : b[at + 2]!;
       if (v + length > end) return false;
       if (type === 14) {
         const size = b[v + 3]!;
@@ -194,7 +205,8 @@ export class Ingest {
 
   /** RFC 7606 in full, by the rows of wire/bgp. */
   #slow(peer: number, b: Uint8Array, at: number, end: number, nlriAt: number, nlriEnd: number): NotificationFault | undefined {
-    const terms = this.#peers.terms[peer]!, internal = this.#peers.role[peer] !== roleExternal;
+    const terms = this.#peers.terms[peer]!,
+      internal = this.#peers.role[peer] !== roleExternal;
     const decoded = decodeAttributes(b, at, end, { internal, fourOctetAs: terms.fourOctetAs });
     const context = { internal, remoteAs: terms.remoteAs, enforceFirstAs: true, acceptAsSet: false, ownAddresses: this.#ownAddresses };
     const verdict = validateUpdate(decoded, nlriEnd > nlriAt, context);
@@ -216,7 +228,9 @@ export class Ingest {
     else {
       const { nextHop: _, ...others } = decoded.attributes; // the next hop of MP_REACH_NLRI is the one that counts (RFC 4760 §3)
       const classic = family === ipv4Unicast && reach.nextHop.length === 4;
-      const set = classic ? this.#attributes.internValues({ ...others, nextHop: reach.nextHop }, undefined) : this.#attributes.internValues(others, reach.nextHop);
+      const set = classic
+        ? this.#attributes.internValues({ ...others, nextHop: reach.nextHop }, undefined)
+        : this.#attributes.internValues(others, reach.nextHop);
       this.#take(rib, peer, set, b, reach.nlriStart, reach.nlriEnd);
     }
     return undefined;

@@ -49,7 +49,8 @@ export class LocRib {
 
   withdraw(prefix: number, peer: number): boolean {
     if (prefix >= this.#best.length) return false;
-    const best = this.#best[prefix]!, wasBest = best >= 0 && this.adjRibIn.peer[best] === peer;
+    const best = this.#best[prefix]!,
+      wasBest = best >= 0 && this.adjRibIn.peer[best] === peer;
     if (!this.adjRibIn.remove(prefix, peer)) return false;
     if (wasBest) this.#unsettle(prefix);
     this.dirty.push(prefix);
@@ -70,7 +71,8 @@ export class LocRib {
 
   /** Decides one prefix taken from `dirty`; true if others must be told. */
   settle(prefix: number): boolean {
-    const before = this.#best[prefix]!, now = this.decision.best(prefix);
+    const before = this.#best[prefix]!,
+      now = this.decision.best(prefix);
     if (now === before) return false;
     if (now >= 0 && before < 0) this.#chosen++;
     if (now < 0 && before >= 0) this.#chosen--;

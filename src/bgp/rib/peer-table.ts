@@ -65,9 +65,13 @@ export class PeerTable {
     if (peer < this.role.length) return;
     let size = this.role.length;
     while (size <= peer) size *= 2;
-    this.role = grown(this.role, size); this.routerId = grown(this.routerId, size); this.remoteAs = grown(this.remoteAs, size);
-    this.epoch = grown(this.epoch, size); this.up = grown(this.up, size);
-    this.#address = grown(this.#address, size * 4); this.paths = grown(this.paths, size * 2);
+    this.role = grown(this.role, size);
+    this.routerId = grown(this.routerId, size);
+    this.remoteAs = grown(this.remoteAs, size);
+    this.epoch = grown(this.epoch, size);
+    this.up = grown(this.up, size);
+    this.#address = grown(this.#address, size * 4);
+    this.paths = grown(this.paths, size * 2);
   }
 }
 

@@ -53,7 +53,8 @@ export class PrefixTable {
     this.#load(bytes, at, length);
     const hash = this.#hash(length);
     if (this.#old) this.#move(slotsMovedPerCall);
-    const place = this.#placeOf(hash, length), held = this.#index[place]!;
+    const place = this.#placeOf(hash, length),
+      held = this.#index[place]!;
     if (held !== empty) return held - 1;
     if (this.#old) {
       const id = this.#inOld(hash, length);
@@ -69,7 +70,8 @@ export class PrefixTable {
   /** The id of a prefix that is known, or -1. */
   find(bytes: Uint8Array, at: number, length: number): number {
     this.#load(bytes, at, length);
-    const hash = this.#hash(length), held = this.#index[this.#placeOf(hash, length)]!;
+    const hash = this.#hash(length),
+      held = this.#index[this.#placeOf(hash, length)]!;
     if (held !== empty) return held - 1;
     return this.#old ? this.#inOld(hash, length) : -1;
   }
@@ -78,7 +80,8 @@ export class PrefixTable {
   release(id: number): void {
     const length = this.#lengths[id]!;
     for (let w = 0; w < this.#words; w++) this.#key[w] = this.#keys[id * this.#words + w]!;
-    const hash = this.#hash(length), slot = this.#slotOf(hash, id);
+    const hash = this.#hash(length),
+      slot = this.#slotOf(hash, id);
     if (slot >= 0) this.#close(slot);
     else if (this.#old) this.#forgetInOld(hash, id);
     if (this.#freeCount === this.#free.length) this.#free = grown(this.#free, this.#free.length * 2);
@@ -109,14 +112,17 @@ export class PrefixTable {
 
   /** Writes the NLRI form (length octet, then as few octets as hold it) and returns the offset behind it. At most 17 octets. */
   write(id: number, out: Uint8Array, at: number): number {
-    const length = this.#lengths[id]!, size = (length + 7) >> 3, from = id * this.#words;
+    const length = this.#lengths[id]!,
+      size = (length + 7) >> 3,
+      from = id * this.#words;
     out[at++] = length;
     for (let i = 0; i < size; i++) out[at++] = (this.#keys[from + (i >> 2)]! >>> (24 - 8 * (i & 3))) & 255;
     return at;
   }
 
   text(id: number): Prefix {
-    const octets = new Uint8Array(this.#words * 4), from = id * this.#words;
+    const octets = new Uint8Array(this.#words * 4),
+      from = id * this.#words;
     for (let i = 0; i < octets.length; i++) octets[i] = (this.#keys[from + (i >> 2)]! >>> (24 - 8 * (i & 3))) & 255;
     return printPrefix(octets, this.#lengths[id]!);
   }
@@ -134,7 +140,9 @@ export class PrefixTable {
       const word =
         length > 16
           ? (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | (length > 24 ? bytes[at + 3]! : 0)
-          : length > 0 ? (bytes[at]! << 24) | (length > 8 ? bytes[at + 1]! << 16 : 0) : 0;
+          : length > 0
+            ? (bytes[at]! << 24) | (length > 8 ? bytes[at + 1]! << 16 : 0)
+            : 0;
       this.#key[0] = length === 0 ? 0 : word & (-1 << (32 - length));
       return;
     }
@@ -162,7 +170,9 @@ export class PrefixTable {
 
   #equals(id: number, length: number): boolean {
     if (this.#lengths[id] !== length) return false;
-    const from = id * this.#words, key = this.#key, keys = this.#keys;
+    const from = id * this.#words,
+      key = this.#key,
+      keys = this.#keys;
     if (keys[from] !== key[0]) return false;
     return this.#words === 1 || (keys[from + 1] === key[1] && keys[from + 2] === key[2] && keys[from + 3] === key[3]);
   }
@@ -225,9 +235,12 @@ export class PrefixTable {
 
   /** Carries some slots of the old index over. */
   #move(slots: number): void {
-    const old = this.#old!, index = this.#index, end = Math.min(this.#oldMask + 1, this.#oldAt + slots);
+    const old = this.#old!,
+      index = this.#index,
+      end = Math.min(this.#oldMask + 1, this.#oldAt + slots);
     for (; this.#oldAt < end; this.#oldAt++) {
-      const held = old[2 * this.#oldAt]!, hash = old[2 * this.#oldAt + 1]!;
+      const held = old[2 * this.#oldAt]!,
+        hash = old[2 * this.#oldAt + 1]!;
       if (held === empty || held === moved) continue;
       let s = hash & this.#mask;
       while (index[2 * s] !== empty) s = (s + 1) & this.#mask;
@@ -240,7 +253,8 @@ export class PrefixTable {
 
   /** Empties a slot and closes the gap, so that every probe still ends where it should (no tombstones to pile up). */
   #close(slot: number): void {
-    const index = this.#index, mask = this.#mask;
+    const index = this.#index,
+      mask = this.#mask;
     let hole = slot;
     for (let s = (slot + 1) & mask; ; s = (s + 1) & mask) {
       const held = index[2 * s]!;

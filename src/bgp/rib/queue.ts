@@ -19,7 +19,8 @@ export class PrefixQueue {
 
   /** False if it was in the queue already. */
   push(prefix: number): boolean {
-    const cell = prefix >> 3, bit = 1 << (prefix & 7);
+    const cell = prefix >> 3,
+      bit = 1 << (prefix & 7);
     if (cell >= this.#marked.length) this.#growMarks(cell);
     if (this.#marked[cell]! & bit) return false;
     this.#marked[cell]! |= bit;

@@ -70,11 +70,20 @@ export class Rib {
     this.peers.routerId[localPeer] = settings.routerId;
     this.peers.up[localPeer] = 1;
     this.#ingest = new Ingest({
-      attributes: this.attributes, peers: this.peers, ribs: this.ribs, filters: this.#filters,
+      attributes: this.attributes,
+      peers: this.peers,
+      ribs: this.ribs,
+      filters: this.#filters,
       ownAddresses: [settings.address, settings.address6].filter((ip) => ip !== undefined).map(ipBytes),
       events: {
         endOfRib: (peer, family) => this.#endOfRib(peer, family),
-        malformed: (peer, treatment, text) => this.#note("warn", "bgp.malformed", `an UPDATE was malformed and its routes were ${treatment === "withdraw" ? "withdrawn" : "kept without the bad attribute"} (RFC 7606): ${text}`, peer),
+        malformed: (peer, treatment, text) =>
+          this.#note(
+            "warn",
+            "bgp.malformed",
+            `an UPDATE was malformed and its routes were ${treatment === "withdraw" ? "withdrawn" : "kept without the bad attribute"} (RFC 7606): ${text}`,
+            peer,
+          ),
       },
     });
   }
@@ -133,7 +142,8 @@ export class Rib {
     this.#now = now;
     if (!this.peers.speaks(peer, family)) return;
     if (subtype === 0) {
-      const enhanced = this.peers.terms[peer]!.enhancedRefresh, afi = family + 1;
+      const enhanced = this.peers.terms[peer]!.enhancedRefresh,
+        afi = family + 1;
       const mark = (kind: 1 | 2): Uint8Array | undefined => (enhanced ? encodeRouteRefresh({ afi, safi: 1, subtype: kind }) : undefined);
       this.#groupOf[family].get(peer)?.join(peer, now, mark(1), mark(2));
     } else if (subtype === 1) this.peers.epoch[peer]!++;
@@ -142,7 +152,8 @@ export class Rib {
 
   /** Announces a prefix of our own; the next hop defaults to this node. */
   originate(prefix: Prefix, values: PathAttributes = {}): void {
-    const family: FamilyIndex = prefixFamily(prefix) === 4 ? ipv4Unicast : ipv6Unicast, rib = this.ribs[family];
+    const family: FamilyIndex = prefixFamily(prefix) === 4 ? ipv4Unicast : ipv6Unicast,
+      rib = this.ribs[family];
     const self = family === ipv4Unicast ? this.#settings.address : this.#settings.address6;
     const hop = values.nextHop ?? ipBytes(self ?? this.#settings.address);
     const base: PathAttributes = { origin: 0, asPath: [], localPref: 100, ...values };
@@ -152,7 +163,8 @@ export class Rib {
     this.attributes.drop(set);
   }
   withdrawOwn(prefix: Prefix): void {
-    const rib = this.ribs[prefixFamily(prefix) === 4 ? 0 : 1], id = rib.prefixes.findText(prefix);
+    const rib = this.ribs[prefixFamily(prefix) === 4 ? 0 : 1],
+      id = rib.prefixes.findText(prefix);
     if (id >= 0) rib.withdraw(id, localPeer);
   }
 
@@ -191,7 +203,8 @@ export class Rib {
   }
 
   nextDeadline(): Instant | undefined {
-    const stale = this.#stale.nearest(), deferral = this.deferral.nextDeadline();
+    const stale = this.#stale.nearest(),
+      deferral = this.deferral.nextDeadline();
     return stale === undefined ? deferral : deferral === undefined ? stale : (Math.min(stale, deferral) as Instant);
   }
 
@@ -212,7 +225,8 @@ export class Rib {
   }
   /** True if the peer is up and has sent End-of-RIB for every family of its session. */
   hasToldAll(peer: number): boolean {
-    const terms = this.peers.terms[peer], families = this.#complete.get(peer);
+    const terms = this.peers.terms[peer],
+      families = this.#complete.get(peer);
     return terms !== undefined && this.peers.up[peer] === 1 && families?.size === terms.families.length;
   }
   /** Prefixes a peer announced and that are not held: a loop, or refused by policy. Counted since its session began. */
@@ -249,7 +263,8 @@ export class Rib {
   }
 
   #group(family: FamilyIndex, terms: SessionTerms, session: SessionSettings): UpdateGroup {
-    const role = roleNumber(terms.role), own = family === ipv4Unicast ? this.#settings.address : this.#settings.address6;
+    const role = roleNumber(terms.role),
+      own = family === ipv4Unicast ? this.#settings.address : this.#settings.address6;
     const fits = familyOf(terms.local) === (family === ipv4Unicast ? 4 : 6);
     const self = role === roleExternal && fits ? terms.local : own && familyOf(own) === (family === ipv4Unicast ? 4 : 6) ? own : undefined;
     const key = `${terms.fourOctetAs ? 4 : 2}|` + (role === roleExternal ? `3|${self ?? ""}|${session.export.join(",")}` : `${role}|${session.nextHopSelf}`);
@@ -259,9 +274,18 @@ export class Rib {
     const policy = role === roleExternal ? compilePolicies(this.#policies(session.export), this.attributes) : undefined;
     const exporter = new Exporter({ to: role, family: family === ipv4Unicast ? 4 : 6, self, nextHopSelf: session.nextHopSelf, policy }, this.attributes);
     const parts: GroupParts = {
-      rib, attributes: this.attributes, peers: this.peers, packer: terms.fourOctetAs ? this.#packers.four : this.#packers.two, window: this.#window,
+      rib,
+      attributes: this.attributes,
+      peers: this.peers,
+      packer: terms.fourOctetAs ? this.#packers.four : this.#packers.two,
+      window: this.#window,
       forget: (prefix) => this.#forget(rib, prefix),
-      tooLong: (prefix) => this.#notes.push(note("warn", "bgp.too-long", "the attributes of a route leave no room for it in a message, so it is withdrawn (RFC 8654 §4)", { prefix: rib.prefixes.text(prefix) })),
+      tooLong: (prefix) =>
+        this.#notes.push(
+          note("warn", "bgp.too-long", "the attributes of a route leave no room for it in a message, so it is withdrawn (RFC 8654 §4)", {
+            prefix: rib.prefixes.text(prefix),
+          }),
+        ),
     };
     const group = new UpdateGroup(role, exporter, parts);
     this.#groups[family].set(key, group);
@@ -309,7 +333,12 @@ export class Rib {
     for (let due = this.#stale.due(now); due !== undefined; due = this.#stale.due(now)) {
       const peer = Number(due);
       for (const sweep of this.#sweeps) sweep.ask(peer);
-      this.#note("warn", "bgp.stale-expired", "the time to keep routes of a restarting peer is over; what it has not announced again is withdrawn (RFC 4724 §4.2)", peer);
+      this.#note(
+        "warn",
+        "bgp.stale-expired",
+        "the time to keep routes of a restarting peer is over; what it has not announced again is withdrawn (RFC 4724 §4.2)",
+        peer,
+      );
     }
   }
 

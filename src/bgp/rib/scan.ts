@@ -45,8 +45,19 @@ export const defaultLocalPref = 100;
 
 export function emptyScan(): Scanned {
   return {
-    origin: 0, asLength: 0, neighborAs: 0, localPref: 0, hasLocalPref: false, med: 0, originatorId: 0, clusterLength: 0,
-    flags: 0, splitAt: 0, tailAt: 0, hasNextHop: false, hasMandatory: false,
+    origin: 0,
+    asLength: 0,
+    neighborAs: 0,
+    localPref: 0,
+    hasLocalPref: false,
+    med: 0,
+    originatorId: 0,
+    clusterLength: 0,
+    flags: 0,
+    splitAt: 0,
+    tailAt: 0,
+    hasNextHop: false,
+    hasMandatory: false,
   };
 }
 
@@ -54,13 +65,26 @@ const optionalTransitive = 0xc0;
 
 /** True if b[start, end) is canonical and free of faults; then `out` is filled in. */
 export function scanAttributes(b: Uint8Array, start: number, end: number, self: Self, out: Scanned): boolean {
-  out.asLength = 0; out.neighborAs = 0; out.localPref = defaultLocalPref; out.hasLocalPref = false; out.med = 0;
-  out.originatorId = 0; out.clusterLength = 0; out.flags = 0; out.splitAt = -1; out.tailAt = -1; out.hasNextHop = false;
-  let at = start, last = 0, seen = 0;
+  out.asLength = 0;
+  out.neighborAs = 0;
+  out.localPref = defaultLocalPref;
+  out.hasLocalPref = false;
+  out.med = 0;
+  out.originatorId = 0;
+  out.clusterLength = 0;
+  out.flags = 0;
+  out.splitAt = -1;
+  out.tailAt = -1;
+  out.hasNextHop = false;
+  let at = start,
+    last = 0,
+    seen = 0;
   while (at < end) {
     if (at + 3 > end) return false;
-    const flags = b[at]!, type = b[at + 1]!;
-    let length = b[at + 2]!, v = at + 3;
+    const flags = b[at]!,
+      type = b[at + 1]!;
+    let length = b[at + 2]!,
+      v = at + 3;
     if (flags & 0x10) {
       if (at + 4 > end) return false;
       length = (length << 8) | b[at + 3]!;
@@ -75,7 +99,8 @@ export function scanAttributes(b: Uint8Array, start: number, end: number, self: 
     switch (type) {
       case 1: // ORIGIN
         if (kind !== 0x40 || length !== 1 || b[v]! > 2) return false;
-        out.origin = b[v]!; seen |= 1;
+        out.origin = b[v]!;
+        seen |= 1;
         break;
       case 2: // AS_PATH
         if (kind !== 0x40 || !scanAsPath(b, v, v + length, self.asn, out)) return false;
@@ -87,11 +112,14 @@ export function scanAttributes(b: Uint8Array, start: number, end: number, self: 
         break;
       case 4: // MULTI_EXIT_DISC
         if (kind !== 0x80 || length !== 4) return false;
-        out.med = u32(b, v); out.flags |= flagHasMed;
+        out.med = u32(b, v);
+        out.flags |= flagHasMed;
         break;
       case 5: // LOCAL_PREF
         if (kind !== 0x40 || length !== 4) return false;
-        out.localPref = u32(b, v); out.hasLocalPref = true; out.flags |= flagInternalOnly | flagHasLocalPref;
+        out.localPref = u32(b, v);
+        out.hasLocalPref = true;
+        out.flags |= flagInternalOnly | flagHasLocalPref;
         break;
       case 6: // ATOMIC_AGGREGATE
         if (kind !== 0x40 || length !== 0) return false;
@@ -105,12 +133,14 @@ export function scanAttributes(b: Uint8Array, start: number, end: number, self: 
         break;
       case 9: // ORIGINATOR_ID
         if (kind !== 0x80 || length !== 4) return false;
-        out.originatorId = u32(b, v); out.flags |= flagInternalOnly;
+        out.originatorId = u32(b, v);
+        out.flags |= flagInternalOnly;
         if (out.originatorId === self.routerId) out.flags |= flagLoop;
         break;
       case 10: // CLUSTER_LIST
         if (kind !== 0x80 || length === 0 || length & 3) return false;
-        out.clusterLength = length >> 2; out.flags |= flagInternalOnly;
+        out.clusterLength = length >> 2;
+        out.flags |= flagInternalOnly;
         for (let c = v; c < v + length; c += 4) if (u32(b, c) === self.clusterId) out.flags |= flagLoop;
         break;
       case 16: // EXTENDED COMMUNITIES
@@ -134,7 +164,8 @@ function scanAsPath(b: Uint8Array, start: number, end: number, own: number, out:
   let at = start;
   while (at < end) {
     if (at + 2 > end) return false;
-    const type = b[at]!, count = b[at + 1]!;
+    const type = b[at]!,
+      count = b[at + 1]!;
     const next = at + 2 + 4 * count;
     if (type !== 2 || count === 0 || next > end) return false; // sets and confederation segments: the rows
     for (let a = at + 2; a < next; a += 4) {

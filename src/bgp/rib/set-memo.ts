@@ -20,7 +20,11 @@ export class SetMemo {
   #sweepAt = leastSweep;
 
   /** `nextHop` answers the next hop for MP_REACH_NLRI of the outcome; by default that of the input. */
-  constructor(attributes: AttributeTable, rewrite: (values: PathAttributes, set: number) => PathAttributes | undefined, nextHop?: (set: number) => Uint8Array | undefined) {
+  constructor(
+    attributes: AttributeTable,
+    rewrite: (values: PathAttributes, set: number) => PathAttributes | undefined,
+    nextHop?: (set: number) => Uint8Array | undefined,
+  ) {
     this.#attributes = attributes;
     this.#rewrite = rewrite;
     this.#nextHop = nextHop ?? ((set) => (attributes.nextHopLength(set) > 0 ? attributes.nextHopOf(set) : undefined));
@@ -28,7 +32,8 @@ export class SetMemo {
 
   /** The outcome for a set; 0 if there is none. Good until the next call. */
   of(set: number): number {
-    const generation = this.#attributes.generation[set]!, known = this.#entries.get(set);
+    const generation = this.#attributes.generation[set]!,
+      known = this.#entries.get(set);
     if (known && known.generation === generation) return known.out;
     const values = this.#rewrite(this.#attributes.decode(set), set);
     const out = values ? this.#attributes.internValues(values, this.#nextHop(set)) : 0;
