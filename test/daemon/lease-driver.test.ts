@@ -61,7 +61,9 @@ class Node {
   }
 }
 
-const until = (fact: () => unknown, timeout = 20_000): Promise<void> => expect.poll(fact, { timeout, interval: 20 }).toBe(true);
+async function until(fact: () => unknown, timeout = 20_000): Promise<void> {
+  await expect.poll(fact, { timeout, interval: 20 }).toBe(true);
+}
 
 describe("on etcd", () => {
   let etcd: EtcdServer, directory: string;
