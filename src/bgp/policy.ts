@@ -15,24 +15,35 @@ import { SetMemo } from "./rib/set-memo.ts";
 export type ImportFilter = (rib: LocRib, prefix: number, set: number) => number;
 export type PolicyFilter = (rib: LocRib, prefix: number, set: number, from: Role) => number;
 
+export interface CompiledPolicies {
+  readonly filter: PolicyFilter;
+  /** Lets go of the sets it rewrote. */
+  close(): void;
+}
+
 interface CompiledRule {
   readonly name: string;
   matches(rib: LocRib, prefix: number, from: Role): boolean;
   readonly accept: boolean;
-  readonly rewrite: ((set: number) => number) | undefined;
+  readonly rewritten: SetMemo | undefined;
 }
 
 /** Compiles policies once. `otherwise` of the last policy decides what no rule matched. */
-export function compilePolicies(policies: readonly PolicySettings[], attributes: AttributeTable): PolicyFilter {
+export function compilePolicies(policies: readonly PolicySettings[], attributes: AttributeTable): CompiledPolicies {
   const rules = policies.flatMap((policy) => policy.rules.map((rule, i) => compileRule(`${policy.name} rule ${i + 1}`, rule, attributes)));
   const otherwise = policies.at(-1)?.otherwise === "accept";
-  return (rib, prefix, set, from) => {
-    for (const rule of rules) {
-      if (!rule.matches(rib, prefix, from)) continue;
-      if (!rule.accept) return 0;
-      return rule.rewrite ? rule.rewrite(set) : set;
-    }
-    return otherwise ? set : 0;
+  return {
+    filter: (rib, prefix, set, from) => {
+      for (const rule of rules) {
+        if (!rule.matches(rib, prefix, from)) continue;
+        if (!rule.accept) return 0;
+        return rule.rewritten ? rule.rewritten.of(set) : set;
+      }
+      return otherwise ? set : 0;
+    },
+    close: () => {
+      for (const { rewritten } of rules) rewritten?.close();
+    },
   };
 }
 
@@ -46,8 +57,8 @@ export function explainPolicies(policies: readonly PolicySettings[], rib: LocRib
 
 function compileRule(name: string, rule: PolicyRule, attributes: AttributeTable): CompiledRule {
   const changes = Object.keys(rule.set).length > 0;
-  const memo = changes ? new SetMemo(attributes, (values) => applySet(values, rule, attributes.self.asn)) : undefined;
-  return { name, matches: conditionOf(rule), accept: rule.then === "accept", rewrite: memo && ((set) => memo.of(set)) };
+  const rewritten = changes ? new SetMemo(attributes, (values) => applySet(values, rule, attributes.self.asn)) : undefined;
+  return { name, matches: conditionOf(rule), accept: rule.then === "accept", rewritten };
 }
 
 function conditionOf({ when }: PolicyRule): (rib: LocRib, prefix: number, from: Role) => boolean {

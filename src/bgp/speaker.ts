@@ -5,8 +5,10 @@
  */
 import type { Ip } from "#base/ip.ts";
 import type { Prefix } from "#base/prefix.ts";
-import type { PeerSettings, RangeSettings } from "#base/settings.ts";
+import type { PeerSettings, PolicySettings, RangeSettings } from "#base/settings.ts";
 import { type Instant, sooner } from "#base/time.ts";
+import { refreshSubtype } from "#wire/bgp/constants.ts";
+import { encodeRouteRefresh } from "#wire/bgp/message.ts";
 import type { Action } from "./actions.ts";
 import type { RestartState } from "./fsm/negotiate.ts";
 import { type NeighbourInfo, Neighbours } from "./neighbours.ts";
@@ -33,6 +35,7 @@ export class Speaker {
   #now = 0 as Instant;
   readonly #up = new Set<number>();
   #routes: readonly Route[] | undefined;
+  readonly #requests: Action[] = [];
 
   constructor(settings: SpeakerSettings) {
     this.rib = new Rib(settings);
@@ -64,6 +67,9 @@ export class Speaker {
   configure(peers: readonly PeerSettings[], ranges: readonly RangeSettings[], now: Instant): void {
     this.#now = now;
     this.neighbours.configure(peers, ranges, now);
+    const { ask, reset } = this.rib.reconfigure((peer) => this.neighbours.byId(peer)?.settings);
+    for (const peer of ask) this.#askAgain(peer);
+    for (const peer of reset) this.neighbours.reset(this.neighbours.byId(peer)!.name, "its policies were changed", now);
   }
   accepted(connection: number, local: Ip, remote: Ip, now: Instant): void {
     this.#now = now;
@@ -101,6 +107,11 @@ export class Speaker {
     this.rib.withdrawOwn(prefix);
   }
 
+  /** Policies by name; the next `configure` makes them count. */
+  usePolicies(policies: Readonly<Record<string, PolicySettings>>): void {
+    this.rib.usePolicies(policies);
+  }
+
   /** Decides up to `budget` prefixes; true if there is more to decide. */
   step(now: Instant, budget: number): boolean {
     this.#now = now;
@@ -112,6 +123,7 @@ export class Speaker {
 
   takeActions(): Action[] {
     const actions = this.neighbours.takeActions();
+    if (this.#requests.length > 0) actions.push(...this.#requests.splice(0));
     for (const said of this.rib.takeNotes()) actions.push({ type: "note", note: said });
     return actions;
   }
@@ -138,6 +150,14 @@ export class Speaker {
   #sent(peer: number, family: FamilyIndex): number {
     const told = this.rib.groupOf(peer, family)?.told;
     return told ? told.size - told.countFrom(peer) : 0;
+  }
+
+  /** ROUTE-REFRESH for every family of the session (RFC 2918). */
+  #askAgain(peer: number): void {
+    const connection = this.neighbours.connectionOf(peer);
+    if (connection === undefined) return;
+    for (const family of this.rib.peers.terms[peer]!.families)
+      this.#requests.push({ type: "write", connection, bytes: encodeRouteRefresh({ afi: family + 1, safi: 1, subtype: refreshSubtype.request }) });
   }
 
   #sessionUp(peer: number, terms: SessionTerms): void {

@@ -6,7 +6,7 @@ import type { Ip } from "#base/ip.ts";
 import { ipBytes } from "#base/ip.ts";
 import { prependAs } from "#wire/bgp/as-path.ts";
 import type { PathAttributes } from "#wire/bgp/attribute.ts";
-import type { PolicyFilter } from "../policy.ts";
+import type { CompiledPolicies } from "../policy.ts";
 import type { AttributeTable } from "../rib/attributes.ts";
 import type { LocRib } from "../rib/loc-rib.ts";
 import { type Role, roleClient, roleExternal, roleLocal, roleNonClient } from "../rib/peer-table.ts";
@@ -22,7 +22,7 @@ export interface ExportSettings {
   /** Our next hop towards the group: for external neighbours, and for external routes told to internal ones. */
   readonly self: Ip | undefined;
   readonly nextHopSelf: boolean;
-  readonly policy: PolicyFilter | undefined;
+  readonly policy: CompiledPolicies | undefined;
 }
 
 export class Exporter {
@@ -61,12 +61,13 @@ export class Exporter {
     const isEdge = to === roleExternal || !(internal || from === roleLocal);
     const told = !isEdge ? set : from === roleLocal ? this.#local.of(set) : this.#edge.of(set);
     // after the rewriting, so that a policy may set what was stripped (MED)
-    return told !== 0 && policy ? policy(rib, prefix, told, from) : told;
+    return told !== 0 && policy ? policy.filter(rib, prefix, told, from) : told;
   }
 
   close(): void {
     this.#local.close();
     this.#edge.close();
+    this.#settings.policy?.close();
   }
 }
 

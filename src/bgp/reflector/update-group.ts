@@ -60,7 +60,7 @@ export class UpdateGroup {
   readonly told: Told;
   readonly members = new Map<number, Member>();
   readonly #parts: GroupParts;
-  readonly #exporter: Exporter;
+  #exporter: Exporter;
   readonly #lane = new Lane();
   readonly #owed = new PrefixQueue();
   /** Counts what `pull` did beyond giving what was written: while it grows, pulling again is worth while. */
@@ -85,6 +85,13 @@ export class UpdateGroup {
 
   owe(prefix: number): void {
     if (this.#owed.push(prefix)) this.#owedTotal++;
+  }
+  /** Tells by other rules from now on: all that is chosen or was told is looked at again, and only what differs is told. */
+  retell(exporter: Exporter): void {
+    const { rib } = this.#parts;
+    this.#exporter.close();
+    this.#exporter = exporter;
+    for (let prefix = 0; prefix < rib.prefixes.end; prefix++) if (this.told.setOf(prefix) !== 0 || rib.bestOf(prefix) !== none) this.owe(prefix);
   }
   holds(prefix: number): boolean {
     if (this.told.setOf(prefix) !== 0 || this.#owed.has(prefix)) return true;

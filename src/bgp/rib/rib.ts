@@ -14,7 +14,7 @@ import { after, Deadlines, type Instant, millis } from "#base/time.ts";
 import type { PathAttributes } from "#wire/bgp/attribute.ts";
 import { encodeRouteRefresh } from "#wire/bgp/message.ts";
 import { peerFault } from "#wire/bgp/notification.ts";
-import { compilePolicies, type ImportFilter } from "../policy.ts";
+import { compilePolicies } from "../policy.ts";
 import { Exporter } from "../reflector/export.ts";
 import { Packer } from "../reflector/pack.ts";
 import { type GroupParts, UpdateGroup } from "../reflector/update-group.ts";
@@ -23,6 +23,7 @@ import { type FamilyIndex, ipv4Unicast, ipv6Unicast, type NotificationFault, typ
 import { none } from "./adj-rib-in.ts";
 import { AttributeTable } from "./attributes.ts";
 import { Deferral } from "./deferral.ts";
+import { ImportFilters } from "./import-filters.ts";
 import { Ingest } from "./ingest.ts";
 import { LocRib } from "./loc-rib.ts";
 import { localPeer, PeerTable, roleExternal, roleLocal, roleNumber } from "./peer-table.ts";
@@ -37,6 +38,14 @@ export interface RibSettings extends Self {
   readonly observes: boolean;
 }
 
+/** Peers for whom a change of settings is not done yet. */
+export interface Reconfigured {
+  /** Their routes must be asked for again (RFC 2918). */
+  readonly ask: readonly number[];
+  /** Their sessions must begin anew. */
+  readonly reset: readonly number[];
+}
+
 export class Rib {
   readonly attributes: AttributeTable;
   readonly peers = new PeerTable();
@@ -45,7 +54,8 @@ export class Rib {
   readonly #settings: RibSettings;
   readonly #sweeps: readonly [Sweep, Sweep];
   readonly #ingest: Ingest;
-  readonly #filters = new Map<number, ImportFilter>();
+  readonly #filters: ImportFilters;
+  #policies: Readonly<Record<string, PolicySettings>>;
   readonly #groups: readonly [Map<string, UpdateGroup>, Map<string, UpdateGroup>] = [new Map(), new Map()];
   readonly #groupOf: readonly [Map<number, UpdateGroup>, Map<number, UpdateGroup>] = [new Map(), new Map()];
   readonly #session = new Map<number, SessionSettings>();
@@ -61,7 +71,9 @@ export class Rib {
 
   constructor(settings: RibSettings) {
     this.#settings = settings;
+    this.#policies = settings.policies;
     this.attributes = new AttributeTable(settings);
+    this.#filters = new ImportFilters(this.attributes);
     this.ribs = [new LocRib(ipv4Unicast, this.attributes, this.peers), new LocRib(ipv6Unicast, this.attributes, this.peers)];
     this.#sweeps = [new Sweep(this.ribs[0]), new Sweep(this.ribs[1])];
     this.#packers = { four: new Packer(this.attributes, true), two: new Packer(this.attributes, false) };
@@ -73,7 +85,7 @@ export class Rib {
       attributes: this.attributes,
       peers: this.peers,
       ribs: this.ribs,
-      filters: this.#filters,
+      filters: this.#filters.byPeer,
       ownAddresses: [settings.address, settings.address6].filter((ip) => ip !== undefined).map(ipBytes),
       events: {
         endOfRib: (peer, family) => this.#endOfRib(peer, family),
@@ -97,8 +109,7 @@ export class Rib {
     this.#session.set(peer, session);
     this.#complete.set(peer, new Set());
     this.#stale.disarm(`${peer}`);
-    if (terms.role === "external") this.#filters.set(peer, this.#importFilter(session.import));
-    else this.#filters.delete(peer);
+    this.#useImport(peer, terms, session);
     this.#keepOrSweep(peer, terms, session, now);
     for (const family of terms.families) {
       const group = this.#group(family, terms, session);
@@ -126,6 +137,51 @@ export class Rib {
       this.#stale.arm(`${peer}`, after(now, millis(terms.gracefulRestart.restartSeconds * 1000)));
     this.deferral.down(peer);
     this.#closeEmptyGroups();
+  }
+
+  /** Policies by name, as they are from now on; `reconfigure` makes them count for sessions that run. */
+  usePolicies(policies: Readonly<Record<string, PolicySettings>>): void {
+    this.#policies = policies;
+  }
+
+  /**
+   * Settings of running sessions or the policies they name may have changed. What is told to others is told anew. Answers whose
+   * routes must be asked for again (what a policy refused is not kept), and whose session must begin anew.
+   */
+  reconfigure(sessionOf: (peer: number) => SessionSettings | undefined): Reconfigured {
+    const ask: number[] = [],
+      reset = new Set<number>();
+    for (const peer of this.#session.keys()) {
+      const session = sessionOf(peer),
+        terms = this.peers.terms[peer];
+      if (!session || !terms || this.peers.up[peer] === 0) continue;
+      this.#session.set(peer, session);
+      if (!this.#useImport(peer, terms, session)) continue;
+      if (terms.routeRefresh) ask.push(peer);
+      else reset.add(peer);
+    }
+    for (const family of [ipv4Unicast, ipv6Unicast] as const) for (const peer of this.#regroup(family)) reset.add(peer);
+    return { ask: ask.filter((peer) => !reset.has(peer)), reset: [...reset] };
+  }
+
+  /** A group whose members change alike is told anew in place. Answers the members of others that do not belong there any more. */
+  #regroup(family: FamilyIndex): number[] {
+    const groups = this.#groups[family],
+      strays: number[] = [];
+    for (const [key, group] of [...groups]) {
+      const members = [...group.members.keys()].map((peer) => ({ peer, terms: this.peers.terms[peer]!, session: this.#session.get(peer)! }));
+      const keys = members.map(({ terms, session }) => this.#groupKey(family, terms, session)),
+        next = keys[0];
+      if (next === undefined || keys.every((each) => each === key)) continue;
+      if (groups.has(next) || keys.some((each) => each !== next)) {
+        strays.push(...members.filter((_, i) => keys[i] !== key).map(({ peer }) => peer));
+        continue;
+      }
+      groups.delete(key);
+      groups.set(next, group);
+      group.retell(this.#exporter(family, members[0]!.terms, members[0]!.session));
+    }
+    return strays;
   }
 
   update(peer: number, bytes: Uint8Array, start: number, end: number): NotificationFault | undefined {
@@ -262,17 +318,35 @@ export class Rib {
     rib.prefixes.release(prefix);
   }
 
+  /** Our next hop towards a peer, if we have one of the family. */
+  #self(family: FamilyIndex, terms: SessionTerms): Ip | undefined {
+    const wanted = family === ipv4Unicast ? 4 : 6,
+      own = wanted === 4 ? this.#settings.address : this.#settings.address6;
+    if (terms.role === "external" && familyOf(terms.local) === wanted) return terms.local;
+    return own && familyOf(own) === wanted ? own : undefined;
+  }
+
+  /** Peers with one key are told the same. */
+  #groupKey(family: FamilyIndex, terms: SessionTerms, session: SessionSettings): string {
+    const octets = terms.fourOctetAs ? 4 : 2;
+    if (terms.role !== "external") return `${octets}|${terms.role}|${session.nextHopSelf}`;
+    return `${octets}|external|${this.#self(family, terms) ?? ""}|${JSON.stringify(this.#named(session.export))}`;
+  }
+
+  #exporter(family: FamilyIndex, terms: SessionTerms, session: SessionSettings): Exporter {
+    const to = roleNumber(terms.role),
+      policy = to === roleExternal ? compilePolicies(this.#named(session.export), this.attributes) : undefined;
+    return new Exporter(
+      { to, family: family === ipv4Unicast ? 4 : 6, self: this.#self(family, terms), nextHopSelf: session.nextHopSelf, policy },
+      this.attributes,
+    );
+  }
+
   #group(family: FamilyIndex, terms: SessionTerms, session: SessionSettings): UpdateGroup {
-    const role = roleNumber(terms.role),
-      own = family === ipv4Unicast ? this.#settings.address : this.#settings.address6;
-    const fits = familyOf(terms.local) === (family === ipv4Unicast ? 4 : 6);
-    const self = role === roleExternal && fits ? terms.local : own && familyOf(own) === (family === ipv4Unicast ? 4 : 6) ? own : undefined;
-    const key = `${terms.fourOctetAs ? 4 : 2}|` + (role === roleExternal ? `3|${self ?? ""}|${session.export.join(",")}` : `${role}|${session.nextHopSelf}`);
-    const known = this.#groups[family].get(key);
+    const key = this.#groupKey(family, terms, session),
+      known = this.#groups[family].get(key);
     if (known) return known;
     const rib = this.ribs[family];
-    const policy = role === roleExternal ? compilePolicies(this.#policies(session.export), this.attributes) : undefined;
-    const exporter = new Exporter({ to: role, family: family === ipv4Unicast ? 4 : 6, self, nextHopSelf: session.nextHopSelf, policy }, this.attributes);
     const parts: GroupParts = {
       rib,
       attributes: this.attributes,
@@ -287,7 +361,7 @@ export class Rib {
           }),
         ),
     };
-    const group = new UpdateGroup(role, exporter, parts);
+    const group = new UpdateGroup(roleNumber(terms.role), this.#exporter(family, terms, session), parts);
     this.#groups[family].set(key, group);
     return group;
   }
@@ -303,12 +377,12 @@ export class Rib {
       }
   }
 
-  #importFilter(names: readonly string[]): ImportFilter {
-    const filter = compilePolicies(this.#policies(names), this.attributes);
-    return (rib, prefix, set) => filter(rib, prefix, set, roleExternal);
+  /** True if the peer's policies are not those it had. */
+  #useImport(peer: number, terms: SessionTerms, session: SessionSettings): boolean {
+    return this.#filters.use(peer, terms.role === "external" ? this.#named(session.import) : undefined);
   }
-  #policies(names: readonly string[]): readonly PolicySettings[] {
-    return names.map((name) => this.#settings.policies[name]).filter((policy) => policy !== undefined);
+  #named(names: readonly string[]): readonly PolicySettings[] {
+    return names.map((name) => this.#policies[name]).filter((policy) => policy !== undefined);
   }
 
   /** RFC 4724 §4.2: what of the earlier session survives this OPEN. */
