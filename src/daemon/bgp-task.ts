@@ -51,13 +51,15 @@ export function createBgp(parts: BgpParts): Bgp {
     name: "bgp", speaker, driver, stopMode: "restart",
     follow: (next) => driver.configure(next.peers, next.ranges),
     async run(signal, ready) {
-      await driver.listen(settings.listen, keys.flatMap(({ peer, secret }) => (secret ? [{ peer, secret }] : [])));
-      driver.configure(settings.peers, settings.ranges);
+      // Known before the first neighbour can be spoken to: an OPEN without the restart bit, or an End-of-RIB that comes before our
+      // own CIDRs, makes peers sweep what they have kept for us.
       const restarted = await parts.restart.wasRecent();
+      driver.configure(settings.peers, settings.ranges);
       if (restarted) {
         telemetry.note(note("info", "bgp.restarting", "this is a restart: routes are selected when the peers that come back have told theirs (RFC 4724)"));
         speaker.beginRestart({ restarting: true, forwarding: [0, 1] }, settings.ranges.length > 0, deferralMillis, clock.now());
       }
+      await driver.listen(settings.listen, keys.flatMap(({ peer, secret }) => (secret ? [{ peer, secret }] : [])));
       driver.wake();
       ready();
       await parts.restart.keep(signal);
