@@ -8,7 +8,7 @@ import { openSystemd } from "#adapters/systemd.ts";
 import { noteStyle, openTelemetry } from "#adapters/telemetry.ts";
 import { createServer } from "#api/server.ts";
 import { assemble } from "#daemon/assemble.ts";
-import { readTopology } from "#daemon/document.ts";
+import { readTopology } from "#daemon/document-text.ts";
 import { processSignals, runAll } from "#daemon/tasks.ts";
 
 const usage = `podwayd --topology FILE [--node NAME] [--api SOCKET] [--state DIR] [--check] [--log LEVEL]
@@ -33,8 +33,14 @@ function readArguments() {
   try {
     return parseArgs({
       options: {
-        topology: { type: "string" }, node: { type: "string" }, api: { type: "string" }, state: { type: "string" }, log: { type: "string", default: "info" },
-        check: { type: "boolean", default: false }, help: { type: "boolean", short: "h", default: false }, version: { type: "boolean", default: false },
+        topology: { type: "string" },
+        node: { type: "string" },
+        api: { type: "string" },
+        state: { type: "string" },
+        log: { type: "string", default: "info" },
+        check: { type: "boolean", default: false },
+        help: { type: "boolean", short: "h", default: false },
+        version: { type: "boolean", default: false },
       },
     }).values;
   } catch (cause) {
@@ -54,7 +60,14 @@ async function main(): Promise<void> {
   if (!first.ok) fail(first.fault.text, 1);
   for (const warning of first.value.warnings) process.stderr.write(`${given.topology}:${warning}\n`);
   if (given.check) return void process.stdout.write(`${given.topology} is valid; node ${node} is ${first.value.settings.roles.join(" and ")}.\n`);
-  await run({ file: given.topology, node, api: given.api ?? "/run/podway/podwayd.sock", stateDirectory: given.state ?? "/var/lib/podway", level, first: first.value });
+  await run({
+    file: given.topology,
+    node,
+    api: given.api ?? "/run/podway/podwayd.sock",
+    stateDirectory: given.state ?? "/var/lib/podway",
+    level,
+    first: first.value,
+  });
 }
 
 interface RunOptions {
@@ -69,34 +82,45 @@ interface RunOptions {
 async function run(options: RunOptions): Promise<void> {
   const telemetry = openTelemetry({ level: options.level, fd: 1, style: noteStyle(1, process.stdout.isTTY === true, process.env) });
   const systemd = openSystemd(process.env, process.pid);
-  let reload: () => Promise<void> = () => Promise.resolve();
+  let reload: (() => Promise<void>) | undefined;
   const signal = processSignals(() => {
+    if (!reload) return; // it has only just read the file
     systemd.reloading();
-    void reload().finally(() => systemd.ready("running"));
+    void reload().finally(() => systemd.ready(`running as node ${options.node}`));
   });
+  const beat = systemd.watchdogMillis && setInterval(() => systemd.watchdog(), systemd.watchdogMillis / 2);
   try {
     const daemon = await assemble({ ...options, version, telemetry });
-    reload = () => daemon.reload();
     const api = createServer(daemon.control, telemetry, { socket: options.api, group: "podway" });
-    const beat = systemd.watchdogMillis && setInterval(() => systemd.watchdog(), systemd.watchdogMillis / 2);
-    await runAll([api, ...daemon.tasks], signal, (said) => telemetry.note(said), () => {
-      telemetry.note(note("info", "daemon.running", `podwayd ${version} runs as node ${options.node}`, { node: options.node }));
-      systemd.ready(`running as node ${options.node}`);
-    });
-    if (beat) clearInterval(beat);
+    await runAll(
+      [api, ...daemon.tasks],
+      signal,
+      (said) => telemetry.note(said),
+      () => {
+        reload = () => daemon.reload();
+        telemetry.note(note("info", "daemon.running", `podwayd ${version} runs as node ${options.node}`, { node: options.node }));
+        systemd.ready(`running as node ${options.node}`);
+      },
+    );
     systemd.stopping("stopped");
   } catch (cause) {
     telemetry.note(note("error", "daemon.failed", sentenceOf(cause)));
     process.exitCode = 1;
   }
+  if (beat) clearInterval(beat);
   await telemetry.close();
   process.exit();
 }
 
-/** The innermost fault is the one that says what to do. */
+/** The innermost fault is the one that says what to do; what the system refused speaks for itself; the rest is a bug of ours. */
 function sentenceOf(cause: unknown): string {
-  for (let error = cause; error instanceof Error; error = error.cause) if (error instanceof FaultError) return error.fault.text;
-  return cause instanceof Error ? `${cause.message}${cause.cause instanceof Error ? `: ${cause.cause.stack}` : ""}` : String(cause);
+  let last: unknown = cause;
+  for (let error = cause; error instanceof Error; error = error.cause) {
+    if (error instanceof FaultError) return error.fault.text;
+    last = error;
+  }
+  if (!(last instanceof Error)) return String(cause);
+  return "syscall" in last ? `${(cause as Error).message}.` : `a fault of podwayd, please report it: ${last.stack ?? last.message}`;
 }
 
 await main();

@@ -8,7 +8,7 @@
 import type { Clock } from "#ports/clock.ts";
 import type { Compare, Entry, Store, StoreNews, SwapResult, Write } from "#ports/store.ts";
 import { Journal } from "./memory-journal.ts";
-import { DirectoryLock } from "./memory-lock.ts";
+import { DirectoryLock } from "./directory-lock.ts";
 import { MemoryState, type Transaction } from "./memory-state.ts";
 import { Backoff } from "./store-backoff.ts";
 import { checkTtl, checkWrites, storeClosed } from "./store-limits.ts";
@@ -21,6 +21,8 @@ const memoryLimits = {
   /** The longest a Node timer can wait. */
   timerMillis: 2 ** 31 - 1,
 } as const;
+
+const locked = { file: "store.lock", code: "store", user: "the embedded store", place: "the embedded store in" } as const;
 
 export interface MemoryStore extends Store {
   /** Forgets past changes, as etcd's compaction does: watchers that lag behind get a snapshot. */
@@ -36,7 +38,7 @@ export interface MemoryStore extends Store {
 export async function createMemoryStore(options: { readonly clock: Clock; readonly directory?: string }): Promise<MemoryStore> {
   const state = new MemoryState();
   if (options.directory === undefined) return new EmbeddedStore(state, options.clock, undefined);
-  const lock = await DirectoryLock.take(options.directory);
+  const lock = await DirectoryLock.take(options.directory, locked);
   try {
     const { journal, content } = await Journal.open(options.directory, state.image());
     if (content.image) state.load(content.image);

@@ -1,18 +1,19 @@
 /** Settings → adapters, machines and tasks: the only place with `new` of everything. The entry adds the doors. */
-import { mkdir } from "node:fs/promises";
 import { readSecret } from "#adapters/secrets.ts";
 import { systemNet } from "#adapters/sockets.ts";
 import { systemClock } from "#adapters/system-clock.ts";
 import type { SystemTelemetry } from "#adapters/telemetry.ts";
 import type { Secret } from "#base/settings.ts";
-import type { Document } from "#config/schema.ts";
-import type { NodeSettings } from "#base/settings.ts";
+import { note } from "#base/note.ts";
 import { createBgp } from "./bgp-task.ts";
 import type { Control } from "./control.ts";
 import { createControl } from "./daemon-control.ts";
 import { DocumentKeeper } from "./document.ts";
+import type { Reading } from "./document-text.ts";
+import { followable } from "./followable.ts";
 import { createNode, type NodePart } from "./node-part.ts";
 import { openRestartMark } from "./restart-mark.ts";
+import { openStateDirectory } from "./state-directory.ts";
 import { openStore } from "./store-choice.ts";
 import type { Task } from "./tasks.ts";
 
@@ -23,7 +24,7 @@ export interface DaemonOptions {
   readonly version: string;
   readonly telemetry: SystemTelemetry;
   /** The file, read and compiled. */
-  readonly first: { readonly text: string; readonly document: Document; readonly settings: NodeSettings; readonly warnings: readonly string[] };
+  readonly first: Reading;
 }
 
 export interface Daemon {
@@ -35,40 +36,55 @@ export interface Daemon {
 }
 
 export async function assemble(options: DaemonOptions): Promise<Daemon> {
-  const { telemetry, first } = options, clock = systemClock;
-  await mkdir(options.stateDirectory, { recursive: true, mode: 0o750 });
+  const { telemetry, first, stateDirectory, version } = options,
+    clock = systemClock;
+  const directory = await openStateDirectory(stateDirectory);
+  if (directory.warning !== undefined) telemetry.note(note("warn", "daemon.state-directory", directory.warning));
   const secret = (of: Secret): Promise<Uint8Array> =>
     readSecret(of, { credentialsDirectory: process.env.CREDENTIALS_DIRECTORY, note: (said) => telemetry.note(said) });
-  const store = await openStore(first.settings, { stateDirectory: options.stateDirectory, clock, telemetry, secret });
-  let node: NodePart | undefined;
-  const keeper = new DocumentKeeper({ ...options, held: () => node?.held() ?? [] }, first);
+  const store = await openStore(first.settings, { stateDirectory, clock, telemetry, secret });
+  const made: { node?: NodePart } = {}; // what is asked before it is there
+  const keeper = new DocumentKeeper({ ...options, held: () => made.node?.held() ?? [] }, first);
   if (store) await keeper.open(store);
-  const settings = keeper.settings;
+  // The store is that of the file, whatever the document that rules says of it.
+  let running = followable({ ...keeper.settings, store: first.settings.store }, keeper.settings);
+  const { settings } = running;
   const bgp = createBgp({
-    settings, clock, telemetry, secret, net: systemNet,
-    restart: openRestartMark(options.stateDirectory, settings.routerId),
-    decided: () => node?.decided(),
+    settings,
+    clock,
+    telemetry,
+    secret,
+    net: systemNet,
+    restart: openRestartMark(stateDirectory, settings.routerId, telemetry),
+    decided: () => made.node?.decided(),
   });
-  node = await createNode({ settings, store, clock, telemetry, bgp, stateDirectory: options.stateDirectory, version: options.version });
+  const node = (made.node = await createNode({ settings, store, clock, telemetry, bgp, stateDirectory, version }));
   keeper.onChange((next) => {
-    bgp.follow(next);
-    node.follow(next);
+    running = followable(running.settings, next);
+    for (const text of running.pending) telemetry.note(note("warn", "config.restart-needed", text));
+    bgp.follow(running.settings);
+    node.follow(running.settings);
   });
-  const control = createControl({ ...options, clock, keeper, bgp, node, store });
-  const documents: Task = {
-    name: "document",
-    async run(signal, ready) {
-      ready();
-      await keeper.watch(signal);
-    },
-  };
-  const closing: Task | undefined = store && {
-    name: "store",
+  const warnings = (): readonly string[] => [...keeper.warnings, ...running.pending, ...(directory.warning === undefined ? [] : [directory.warning])];
+  const control = createControl({ version, telemetry, clock, keeper, bgp, node, running: () => running.settings, warnings });
+  const tasks = [
+    lasting("state directory", () => directory.release()),
+    ...(store ? [lasting("store", () => store.close())] : []),
+    { name: "document", run: (signal: AbortSignal, ready: () => void) => (ready(), keeper.watch(signal)) },
+    ...node.tasks,
+    bgp,
+  ];
+  return { control, tasks, reload: () => keeper.reload() };
+}
+
+/** Something that is there while others run, and ends after them. */
+function lasting(name: string, end: () => Promise<void>): Task {
+  return {
+    name,
     async run(signal, ready) {
       ready();
       await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
-      await store.close();
+      await end();
     },
   };
-  return { control, tasks: [...(closing ? [closing] : []), documents, ...node.tasks, bgp], reload: () => keeper.reload() };
 }

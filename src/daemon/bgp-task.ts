@@ -6,6 +6,7 @@ import type { Clock } from "#ports/clock.ts";
 import type { Net } from "#ports/net.ts";
 import type { Telemetry } from "#ports/telemetry.ts";
 import { Speaker } from "#bgp/speaker.ts";
+import { Listeners } from "./listeners.ts";
 import { PeersDriver } from "./peers.ts";
 import type { RestartMark } from "./restart-mark.ts";
 import type { Task } from "./tasks.ts";
@@ -24,6 +25,8 @@ export interface BgpParts {
 export interface Bgp extends Task {
   readonly speaker: Speaker;
   readonly driver: PeersDriver;
+  readonly listeners: Listeners;
+  /** Neighbours, ranges, policies and listeners as they are from now on; who we are stays as it was made (followable.ts). */
   follow(settings: NodeSettings): void;
   /** How the sessions end when the task stops: `restart` unless told otherwise. */
   stopMode: "restart" | "shutdown";
@@ -33,7 +36,9 @@ export interface Bgp extends Task {
 const deferralMillis = 60_000;
 
 export function createBgp(parts: BgpParts): Bgp {
-  const { settings, clock, telemetry } = parts;
+  const { telemetry } = parts;
+  let { settings } = parts,
+    isRunning = false;
   const speaker = new Speaker({
     asn: settings.asn,
     routerId: ip4Number(settings.routerId),
@@ -45,35 +50,64 @@ export function createBgp(parts: BgpParts): Bgp {
     jitter: Math.random,
   });
   const driver = new PeersDriver({ ...parts, speaker });
+  const listeners = new Listeners({ ...parts, accepted: (connection) => driver.accepted(connection) });
   gauges(telemetry, speaker, driver);
-  const keys = [...settings.peers.map((peer) => ({ peer: peer.address, secret: peer.md5 })), ...settings.ranges.map((range) => ({ peer: range.range, secret: range.md5 }))];
+  const configure = (): void => {
+    speaker.usePolicies(settings.policies);
+    driver.configure(settings.peers, settings.ranges);
+  };
   return {
-    name: "bgp", speaker, driver, stopMode: "restart",
-    follow: (next) => driver.configure(next.peers, next.ranges),
+    name: "bgp",
+    speaker,
+    driver,
+    listeners,
+    stopMode: "restart",
+    follow(next) {
+      settings = next;
+      if (!isRunning) return;
+      // Keys first: a neighbour that has one must not find a listener without.
+      void listeners.follow(next);
+      configure();
+    },
     async run(signal, ready) {
       // Known before the first neighbour can be spoken to: an OPEN without the restart bit, or an End-of-RIB that comes before our
       // own CIDRs, makes peers sweep what they have kept for us.
-      const restarted = await parts.restart.wasRecent();
-      driver.configure(settings.peers, settings.ranges);
-      if (restarted) {
-        telemetry.note(note("info", "bgp.restarting", "this is a restart: routes are selected when the peers that come back have told theirs (RFC 4724)"));
-        speaker.beginRestart({ restarting: true, forwarding: [0, 1] }, settings.ranges.length > 0, deferralMillis, clock.now());
-      }
-      await driver.listen(settings.listen, keys.flatMap(({ peer, secret }) => (secret ? [{ peer, secret }] : [])));
+      const last = await parts.restart.last();
+      isRunning = true;
+      configure();
+      beginRestart(speaker, settings, last, parts);
+      await listeners.follow(settings);
       driver.wake();
       ready();
       await parts.restart.keep(signal);
+      listeners.close();
       await driver.stop(this.stopMode, "podwayd is stopping");
     },
   };
+}
+
+/** Tells the peers of a restart of ours. F says what forwards still: everything, unless the machine was started anew under our routes. */
+function beginRestart(speaker: Speaker, settings: NodeSettings, last: "restart" | "reboot" | undefined, { clock, telemetry }: BgpParts): void {
+  if (last === undefined) return;
+  telemetry.note(note("info", "bgp.restarting", "this is a restart: routes are selected when the peers that come back have told theirs (RFC 4724)"));
+  const forwards = last === "restart" || !settings.kernel.enabled;
+  speaker.beginRestart({ restarting: true, forwarding: forwards ? [0, 1] : [] }, settings.ranges.length > 0, deferralMillis, clock.now());
 }
 
 function gauges(telemetry: Telemetry, speaker: Speaker, driver: PeersDriver): void {
   const families = ["ipv4", "ipv6"] as const;
   const perFamily = (read: (family: 0 | 1) => number) => () => families.map((family, i) => ({ labels: { family }, value: read(i as 0 | 1) }));
   telemetry.gauge("podway_bgp_peers_established", "Peers whose session is up.", () => speaker.routes().length);
-  telemetry.gauge("podway_bgp_routes", "Prefixes with a chosen path.", perFamily((family) => speaker.rib.ribs[family].chosen));
-  telemetry.gauge("podway_bgp_paths", "Paths held.", perFamily((family) => speaker.rib.ribs[family].adjRibIn.live));
+  telemetry.gauge(
+    "podway_bgp_routes",
+    "Prefixes with a chosen path.",
+    perFamily((family) => speaker.rib.ribs[family].chosen),
+  );
+  telemetry.gauge(
+    "podway_bgp_paths",
+    "Paths held.",
+    perFamily((family) => speaker.rib.ribs[family].adjRibIn.live),
+  );
   telemetry.gauge("podway_bgp_attribute_sets", "Attribute sets held.", () => speaker.rib.attributes.live);
   telemetry.gauge("podway_bgp_longest_turn_seconds", "The longest turn of the speaker so far.", () => driver.longestTurnMillis / 1000);
 }

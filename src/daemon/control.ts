@@ -39,19 +39,38 @@ export interface StatusView {
   readonly ready: boolean;
   /** What is missing for ready, one sentence each. */
   readonly reasons: readonly string[];
-  readonly store: { readonly kind: "none" | "embedded" | "etcd"; readonly state: "connected" | "away" | "off"; readonly text: string; readonly revision: string | null };
+  readonly store: {
+    readonly kind: "none" | "embedded" | "etcd";
+    readonly state: "connected" | "away" | "off";
+    readonly text: string;
+    readonly revision: string | null;
+  };
   /** "file" or "store", and whether the file differs from what rules (product §6.3). */
   readonly document: { readonly source: "file" | "store"; readonly revision: string | null; readonly fileDiffers: boolean };
   readonly leases: readonly LeaseView[];
   readonly peers: readonly PeerView[];
   readonly routes: { readonly ipv4: number; readonly ipv6: number; readonly paths: number };
-  readonly kernel: { readonly enabled: boolean; readonly inSync: boolean; readonly desired: number; readonly differing: number; readonly lastPassMillis: number | null; readonly drift: number };
+  readonly kernel: {
+    readonly enabled: boolean;
+    readonly inSync: boolean;
+    readonly desired: number;
+    readonly differing: number;
+    readonly lastPassMillis: number | null;
+    readonly drift: number;
+  };
   readonly listen: { readonly state: "listening" | "off" | "failed"; readonly text: string };
   readonly warnings: readonly string[];
 }
 
 export interface ClusterView {
-  readonly nodes: readonly { readonly name: string; readonly roles: readonly string[]; readonly address: string; readonly address6: string | null; readonly alive: boolean; readonly leases: readonly string[] }[];
+  readonly nodes: readonly {
+    readonly name: string;
+    readonly roles: readonly string[];
+    readonly address: string;
+    readonly address6: string | null;
+    readonly alive: boolean;
+    readonly leases: readonly string[];
+  }[];
 }
 
 export interface PeerView {
@@ -140,7 +159,13 @@ export interface DocumentView {
 }
 
 export interface PlanView {
-  readonly changes: readonly { readonly path: string; readonly before: string | null; readonly after: string | null; readonly effect: "applied now" | "route refresh" | "session reset" | "restart" | "refused"; readonly text: string }[];
+  readonly changes: readonly {
+    readonly path: string;
+    readonly before: string | null;
+    readonly after: string | null;
+    readonly effect: "applied now" | "route refresh" | "session reset" | "restart" | "refused";
+    readonly text: string;
+  }[];
 }
 
 /** Paths of the HTTP door, one per verb above (`src/api/server.ts` serves them, `src/cli` calls them). */

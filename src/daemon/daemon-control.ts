@@ -1,7 +1,7 @@
 /** Every question a door may ask, answered from the parts of the daemon as they are now. */
 import type { CallerFault, Outcome } from "#base/fault.ts";
 import type { Clock } from "#ports/clock.ts";
-import type { Store } from "#ports/store.ts";
+import type { NodeSettings } from "#base/settings.ts";
 import type { SystemTelemetry } from "#adapters/telemetry.ts";
 import type { Bgp } from "./bgp-task.ts";
 import type { ClusterView, Control, KernelView, LeaseView, StatusView } from "./control.ts";
@@ -13,18 +13,20 @@ import { explainWhy } from "./why.ts";
 
 export interface ControlParts {
   readonly version: string;
-  readonly file: string;
-  readonly first: { readonly warnings: readonly string[] };
   readonly telemetry: SystemTelemetry;
   readonly clock: Clock;
   readonly keeper: DocumentKeeper;
   readonly bgp: Bgp;
   readonly node: NodePart;
-  readonly store: Store | undefined;
+  /** The settings that count now; the document may be ahead of them (followable.ts). */
+  readonly running: () => NodeSettings;
+  /** About the document and the state directory. */
+  readonly warnings: () => readonly string[];
 }
 
 export function createControl(parts: ControlParts): Control {
-  const { bgp, keeper, clock, node, telemetry } = parts, began = clock.now();
+  const { bgp, keeper, clock, node, telemetry } = parts,
+    began = clock.now();
   const peers = (): ReturnType<Control["peers"]> => viewPeers(bgp.speaker, clock.now());
   const leases = (): readonly LeaseView[] => node.leases(clock.now());
   const kernel = (): KernelView => node.kernelView();
@@ -34,7 +36,7 @@ export function createControl(parts: ControlParts): Control {
     peers,
     routes: (query) => viewRoutes(bgp.speaker, query),
     leases,
-    why: (subject) => explainWhy(subject, { speaker: bgp.speaker, settings: keeper.settings, peers: peers(), leases: leases(), kernel: kernel() }),
+    why: (subject) => explainWhy(subject, { speaker: bgp.speaker, settings: parts.running(), peers: peers(), leases: leases(), kernel: kernel() }),
     kernel,
     document: () => keeper.view(),
     plan: (text, file) => Promise.resolve(planOf(keeper, text, file)),
@@ -56,30 +58,42 @@ interface Now {
 }
 
 function status(parts: ControlParts, { peers, leases, uptimeSeconds }: Now): StatusView {
-  const { bgp, keeper, node, version } = parts, settings = keeper.settings, document = keeper.view();
-  const own = leases.filter((lease) => lease.own), reasons = missing(parts, peers, own);
-  const warnings = [...parts.first.warnings.map((warning) => `${parts.file}:${warning}`)];
-  if (document.fileDiffers && document.source === "store") warnings.push(`${parts.file} differs from the store's document, which rules: \`podway plan ${parts.file}\` shows how.`);
-  if (bgp.driver.listening.state === "failed") warnings.push(bgp.driver.listening.text);
+  const { bgp, keeper, node, version } = parts,
+    settings = parts.running(),
+    document = keeper.view(),
+    listen = bgp.listeners.state;
+  const own = leases.filter((lease) => lease.own),
+    reasons = missing(parts, peers, own);
+  const warnings = [...parts.warnings(), ...bgp.listeners.warnings, ...(listen.state === "failed" ? [listen.text] : [])];
   const [v4, v6] = bgp.speaker.rib.ribs;
   return {
-    node: settings.node, cluster: settings.cluster, version, roles: settings.roles, asn: settings.asn, routerId: settings.routerId,
-    address: settings.address, address6: settings.address6 ?? null, uptimeSeconds,
-    ready: reasons.length === 0, reasons,
+    node: settings.node,
+    cluster: settings.cluster,
+    version,
+    roles: settings.roles,
+    asn: settings.asn,
+    routerId: settings.routerId,
+    address: settings.address,
+    address6: settings.address6 ?? null,
+    uptimeSeconds,
+    ready: reasons.length === 0,
+    reasons,
     store: node.storeView(),
     document: { source: document.source, revision: document.revision, fileDiffers: document.fileDiffers },
-    leases: own, peers,
+    leases: own,
+    peers,
     routes: { ipv4: v4.chosen, ipv6: v6.chosen, paths: v4.adjRibIn.live + v6.adjRibIn.live },
     kernel: node.kernelStatus(),
-    listen: bgp.driver.listening,
+    listen,
     warnings,
   };
 }
 
 /** What is missing for ready, one sentence each. */
-function missing({ keeper, bgp, node }: ControlParts, peers: StatusView["peers"], own: readonly LeaseView[]): readonly string[] {
-  const reasons: string[] = [], settings = keeper.settings;
-  if (bgp.driver.listening.state === "failed") reasons.push(bgp.driver.listening.text);
+function missing({ running, bgp, node }: ControlParts, peers: StatusView["peers"], own: readonly LeaseView[]): readonly string[] {
+  const reasons: string[] = [],
+    settings = running();
+  if (bgp.listeners.state.state === "failed") reasons.push(bgp.listeners.state.text);
   for (const lease of own) if (lease.state !== "held" && lease.state !== "doubtful") reasons.push(`pool ${lease.pool}: ${lease.reason}`);
   const internal = peers.filter((peer) => peer.role !== "external" && !peer.dynamic);
   if (settings.kernel.enabled && internal.length > 0 && !internal.some((peer) => peer.state === "Established"))
@@ -94,9 +108,12 @@ function cluster({ keeper, node }: ControlParts, leases: readonly LeaseView[]): 
   const alive = node.alive();
   return {
     nodes: Object.entries(keeper.settings.nodes).map(([name, declared]) => ({
-      name, roles: declared.roles, address: declared.address, address6: declared.address6 ?? null,
-      alive: alive.has(name), leases: leases.flatMap((lease) => (lease.node === name && lease.cidr !== null ? [lease.cidr] : [])),
+      name,
+      roles: declared.roles,
+      address: declared.address,
+      address6: declared.address6 ?? null,
+      alive: alive.has(name),
+      leases: leases.flatMap((lease) => (lease.node === name && lease.cidr !== null ? [lease.cidr] : [])),
     })),
   };
 }
-

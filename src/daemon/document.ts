@@ -2,31 +2,34 @@
  * Which document rules (product §6.3). Without a store the file, read again on SIGHUP. With a store the store's document: an
  * empty store is filled once by compare-and-create, a file that differs is shown and never applied silently; while the store
  * is away the last known one rules, kept in the state directory.
+ *
+ * Holds: after the start only the watch changes what rules, in the store's order; what cannot be read or compiled rules nothing.
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type CallerFault, callerFault, failed, FaultError, ok, type Outcome } from "#base/fault.ts";
 import { note } from "#base/note.ts";
 import type { NodeSettings } from "#base/settings.ts";
-import { compileNode } from "#config/compile.ts";
 import { diffDocuments, type HeldCidr } from "#config/diff.ts";
 import { parseDocument } from "#config/parse.ts";
 import type { Document } from "#config/schema.ts";
 import { writeFileAtomic } from "#adapters/files.ts";
-import type { Entry, Store } from "#ports/store.ts";
+import type { Entry, Store, StoreNews } from "#ports/store.ts";
 import type { Telemetry } from "#ports/telemetry.ts";
 import type { DocumentView, PlanView } from "./control.ts";
+import { decodeRecord, encodeRecord, interpret, type Reading, readTopology } from "./document-text.ts";
 
 /** Relative to the cluster's prefix. */
 export const documentKey = "document";
 const lastKnownFile = "document.yaml";
-/** How long a start waits for the store before it goes on with what it knows. */
-const firstAnswerMillis = 3000;
+const documentLimits = {
+  /** How long a start waits for the store before it goes on with what it knows. */
+  firstAnswerMillis: 3000,
+  /** How long an apply waits until this daemon follows what it wrote. */
+  followMillis: 2000,
+} as const;
 
-interface Ruling {
-  readonly text: string;
-  readonly document: Document;
-  readonly settings: NodeSettings;
+interface Ruling extends Reading {
   readonly source: "file" | "store";
   readonly revision: bigint | undefined;
 }
@@ -40,26 +43,23 @@ export interface DocumentParts {
   readonly held: () => readonly HeldCidr[];
 }
 
-/** Reads and compiles a file for one node; every fault is a sentence with its place. */
-export async function readTopology(file: string, node: string): Promise<Outcome<{ text: string; document: Document; settings: NodeSettings; warnings: readonly string[] }, CallerFault>> {
-  let text: string;
-  try {
-    text = await readFile(file, "utf8");
-  } catch (cause) {
-    return failed(callerFault("config.unreadable", `${file} cannot be read (${(cause as NodeJS.ErrnoException).code}): give the path of the topology with --topology.`));
-  }
-  const read = interpret(text, file, node);
-  return read.ok ? ok({ text, ...read.value }) : read;
-}
+type Applied = PlanView & { readonly revision: string };
 
 export class DocumentKeeper {
   readonly #parts: DocumentParts;
   #store: Store | undefined;
   #fileText: string;
   #ruling: Ruling;
+  /** Revision of the store's document that was seen last, followed or not. */
+  #seen: bigint | undefined;
+  /** Why the store's document, or the file read again, is not followed. */
+  #refusal: string | undefined;
+  #mustFill = false;
   #follow: (settings: NodeSettings) => void = () => {};
+  readonly #waiting = new Set<() => void>();
+  #remembering: Promise<void> = Promise.resolve();
 
-  constructor(parts: DocumentParts, first: { readonly text: string; readonly document: Document; readonly settings: NodeSettings }) {
+  constructor(parts: DocumentParts, first: Reading) {
     this.#parts = parts;
     this.#fileText = first.text;
     this.#ruling = { ...first, source: "file", revision: undefined };
@@ -67,6 +67,18 @@ export class DocumentKeeper {
 
   get settings(): NodeSettings {
     return this.#ruling.settings;
+  }
+
+  /** What `status` should warn of, one sentence each. */
+  get warnings(): readonly string[] {
+    const { file } = this.#parts,
+      { source, warnings, text } = this.#ruling;
+    const place = source === "file" ? file : "the store's document";
+    return [
+      ...warnings.map((warning) => `${place}:${warning}`),
+      ...(this.#refusal === undefined ? [] : [this.#refusal]),
+      ...(source === "store" && this.#fileText !== text ? [`${file} differs from the store's document, which rules: \`podway plan ${file}\` shows how.`] : []),
+    ];
   }
 
   /** Called with the new settings whenever another document rules. */
@@ -77,33 +89,27 @@ export class DocumentKeeper {
   /** Finds out what rules, before anything else starts. */
   async open(store: Store): Promise<void> {
     this.#store = store;
-    const entry = await Promise.race([this.#firstEntry(store), after(firstAnswerMillis)]);
-    if (entry) this.#adopt(entry);
-    else await this.#recall();
+    const entry = await Promise.race([this.#firstEntry(store), after(documentLimits.firstAnswerMillis)]);
+    if (!entry || !this.#adopt(entry)) await this.#recall();
   }
 
   /** Follows the store's document until the signal. */
   async watch(signal: AbortSignal): Promise<void> {
     if (!this.#store) return;
-    for await (const news of this.#store.watch(documentKey, signal)) {
-      if (news.kind === "put" && news.entry.key === documentKey) this.#adopt(news.entry);
-      if (news.kind !== "snapshot") continue;
-      const entry = news.entries.find(({ key }) => key === documentKey);
-      if (entry) this.#adopt(entry);
-      else await this.#fill(this.#store).then((made) => made && this.#adopt(made), (cause: unknown) => this.#complain(cause));
-    }
+    for await (const news of this.#store.watch(documentKey, signal)) await this.#hear(news, this.#store);
   }
 
   /** SIGHUP: the file rules where there is no store; otherwise only the difference is shown. */
   async reload(): Promise<void> {
-    const read = await readTopology(this.#parts.file, this.#parts.node);
-    if (!read.ok) {
-      this.#parts.telemetry.note(note("error", "config.refused", `${read.fault.text} What runs goes on unchanged.`));
-      return;
-    }
+    const { file, node } = this.#parts,
+      read = await readTopology(file, node);
+    if (!read.ok) return this.#refuse(`${read.fault.text} What runs goes on unchanged.`);
     this.#fileText = read.value.text;
-    if (this.#store) return;
-    this.#rule({ ...read.value, source: "file", revision: undefined });
+    if (!this.#store) {
+      this.#refusal = undefined;
+      this.#rule({ ...read.value, source: "file", revision: undefined });
+    } else if (this.#fileText !== this.#ruling.text)
+      this.#say("warn", "config.file-differs", `${file} differs from the store's document, which rules: \`podway apply ${file}\` puts it into force.`);
   }
 
   view(): DocumentView {
@@ -117,99 +123,148 @@ export class DocumentKeeper {
     return ok({ changes: diffDocuments(this.#ruling.document, parsed.value.document, this.#parts.held()), document: parsed.value.document });
   }
 
-  async apply(text: string, file: string): Promise<Outcome<PlanView & { readonly revision: string }, CallerFault>> {
+  /** Puts a document into the store by compare-and-swap on what rules here. Whatever fails, nothing changes. */
+  async apply(text: string, file: string): Promise<Outcome<Applied, CallerFault>> {
     const plan = this.plan(text, file);
     if (!plan.ok) return plan;
-    const { changes } = plan.value, refused = changes.find((change) => change.effect === "refused");
-    if (refused) return failed(callerFault("config.refused", refused.text));
+    const { changes } = plan.value,
+      refused = changes.find((change) => change.effect === "refused");
+    if (refused) return failed(callerFault("config.refused", `${refused.path}: ${refused.text}`));
     if (!this.#store) return failed(callerFault("config.no-store", `this node has no store, so its file rules: edit ${this.#parts.file} and send SIGHUP.`));
+    const { revision } = this.#ruling;
+    if (this.#seen !== revision && this.#refusal !== undefined)
+      return failed(callerFault("config.not-followed", `this node does not follow what the store holds, so apply from one that does: ${this.#refusal}`));
     try {
-      const done = await this.#write(this.#store, text);
-      if (done) return ok({ changes, revision: String(done.modRevision) });
-      return failed(callerFault("config.changed-meanwhile", "somebody else changed the document meanwhile: look at `podway plan` again, then apply."));
+      const result =
+        revision === undefined
+          ? await this.#store.create(documentKey, encodeRecord(text))
+          : await this.#store.replace(documentKey, encodeRecord(text), revision);
+      if (!result.done)
+        return failed(callerFault("config.changed-meanwhile", "somebody else changed the document meanwhile: look at `podway plan` again, then apply."));
+      await this.#followed(result.revision);
+      return ok({ changes, revision: String(result.revision) });
     } catch (cause) {
-      if (cause instanceof FaultError) return failed(callerFault("config.store-away", `nothing was applied: ${cause.fault.text}`));
+      if (cause instanceof FaultError)
+        return failed(callerFault("config.store-away", `the store did not confirm it, so look at \`podway plan\` before you try again: ${cause.fault.text}`));
       throw cause;
     }
   }
 
-  /** Compare-and-swap on the revision that rules here; the entry as written, or undefined if another was faster. */
-  async #write(store: Store, text: string): Promise<Entry | undefined> {
-    const revision = this.#ruling.revision, value = encode(text);
-    const result = revision === undefined ? await store.create(documentKey, value) : await store.replace(documentKey, value, revision);
-    if (!result.done) return undefined;
-    const entry = await store.get(documentKey);
-    if (entry) this.#adopt(entry);
-    return entry;
+  async #hear(news: StoreNews, store: Store): Promise<void> {
+    switch (news.kind) {
+      case "put":
+        if (news.entry.key === documentKey) this.#adopt(news.entry);
+        break;
+      case "snapshot": {
+        const entry = news.entries.find(({ key }) => key === documentKey);
+        this.#mustFill = entry === undefined;
+        if (entry) this.#adopt(entry);
+        break;
+      }
+      case "delete":
+        if (news.key !== documentKey) break;
+        this.#seen = undefined;
+        this.#ruling = { ...this.#ruling, revision: undefined };
+        this.#say("warn", "config.gone", "the document was removed from the store; what runs goes on unchanged, and `podway apply` puts one there");
+        break;
+      case "away":
+      case "back":
+    }
+    // What rules here goes into a store that has lost it, or never had it: not the file, which may be older.
+    if (this.#mustFill && news.kind !== "away")
+      await this.#fill(store, this.#ruling.text).then(
+        (entry) => entry && this.#adopt(entry),
+        (cause: unknown) => this.#complain(cause),
+      );
   }
 
   async #firstEntry(store: Store): Promise<Entry | undefined> {
     try {
-      return (await store.get(documentKey)) ?? (await this.#fill(store));
+      return (await store.get(documentKey)) ?? (await this.#fill(store, this.#fileText));
     } catch (cause) {
       this.#complain(cause);
       return undefined;
     }
   }
 
-  /** An empty store is given the file's document, once. */
-  async #fill(store: Store): Promise<Entry | undefined> {
-    const made = await store.create(documentKey, encode(this.#fileText));
+  /** Gives an empty store a document; answers what it holds then, which may be another daemon's. */
+  async #fill(store: Store, text: string): Promise<Entry | undefined> {
+    const made = await store.create(documentKey, encodeRecord(text));
+    this.#mustFill = false;
     return made.done ? await store.get(documentKey) : made.current;
   }
 
-  /** The last known document, where the store does not answer. */
+  /** The last known document, where the store does not answer or holds one that cannot be followed. */
   async #recall(): Promise<void> {
     const text = await readFile(join(this.#parts.stateDirectory, lastKnownFile), "utf8").catch(() => undefined);
     const read = text === undefined ? undefined : interpret(text, lastKnownFile, this.#parts.node);
-    if (text !== undefined && read?.ok) this.#rule({ text, ...read.value, source: "store", revision: undefined });
+    if (read?.ok && read.value.document.name === this.#ruling.document.name) this.#rule({ ...read.value, source: "store", revision: undefined });
   }
 
-  #adopt(entry: Entry): void {
-    if (this.#ruling.revision !== undefined && entry.modRevision <= this.#ruling.revision) return;
-    const text = decode(entry.value);
-    const read = text === undefined ? undefined : interpret(text, "the store's document", this.#parts.node);
-    if (text === undefined || !read?.ok) {
-      const why = read && !read.ok ? read.fault.text : "its schema is newer than this podwayd";
-      this.#parts.telemetry.note(note("error", "config.refused", `the store's document is not followed, and what runs goes on unchanged: ${why}`));
-      return;
+  /** True if the entry rules from now on. */
+  #adopt(entry: Entry): boolean {
+    this.#seen = entry.modRevision;
+    const read = this.#read(entry);
+    if (!read.ok) this.#refuse(`the store's document is not followed, and what runs goes on unchanged: ${read.fault.text}`);
+    else {
+      this.#refusal = undefined;
+      this.#rule({ ...read.value, source: "store", revision: entry.modRevision });
+      this.#remember(read.value.text);
     }
-    this.#rule({ text, ...read.value, source: "store", revision: entry.modRevision });
-    void writeFileAtomic(join(this.#parts.stateDirectory, lastKnownFile), text, 0o640).catch((cause: unknown) => this.#complain(cause));
+    for (const wake of this.#waiting) wake();
+    return read.ok;
+  }
+
+  #read(entry: Entry): Outcome<Reading, CallerFault> {
+    const record = decodeRecord(entry.value),
+      { name } = this.#ruling.document;
+    if (!record.ok) return record;
+    const read = interpret(record.value, "the store's document", this.#parts.node);
+    if (!read.ok || read.value.document.name === name) return read;
+    const text = `it is that of cluster ${read.value.document.name}, and this is ${name}; give one of the two another prefix in its store section`;
+    return failed(callerFault("config.other-cluster", text));
   }
 
   #rule(next: Ruling): void {
     const changed = next.text !== this.#ruling.text;
     this.#ruling = next;
     if (!changed) return;
-    this.#parts.telemetry.note(note("info", "config.changed", `the document of the ${next.source} rules now${next.revision === undefined ? "" : `, revision ${next.revision}`}`));
+    this.#say("info", "config.changed", `the document of the ${next.source} rules now${next.revision === undefined ? "" : `, revision ${next.revision}`}`);
     this.#follow(next.settings);
   }
 
+  /** One write after another: two at once would share the file beside it. */
+  #remember(text: string): void {
+    const path = join(this.#parts.stateDirectory, lastKnownFile);
+    this.#remembering = this.#remembering.then(() =>
+      writeFileAtomic(path, text, 0o640).catch((cause: Error) =>
+        this.#say("warn", "config.not-remembered", `the document cannot be kept for a start without the store: ${cause.message}`),
+      ),
+    );
+  }
+
+  /** Resolves when the watch has shown the revision, or after a while. */
+  async #followed(revision: bigint): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const look = (): void => void ((this.#seen ?? 0n) >= revision && resolve());
+    this.#waiting.add(look);
+    look();
+    await Promise.race([promise, after(documentLimits.followMillis)]);
+    this.#waiting.delete(look);
+  }
+
+  #refuse(text: string): void {
+    this.#refusal = text;
+    this.#say("error", "config.refused", text);
+  }
   #complain(cause: unknown): void {
-    this.#parts.telemetry.note(note("warn", "config.store-away", cause instanceof Error ? cause.message : String(cause)));
+    this.#say("warn", "config.store-away", cause instanceof Error ? cause.message : String(cause));
+  }
+  #say(level: "info" | "warn" | "error", event: string, text: string): void {
+    this.#parts.telemetry.note(note(level, event, text));
   }
 }
 
-function interpret(text: string, file: string, node: string): Outcome<{ document: Document; settings: NodeSettings; warnings: readonly string[] }, CallerFault> {
-  const parsed = parseDocument(text, file);
-  if (!parsed.ok) return parsed;
-  const settings = compileNode(parsed.value.document, node);
-  if (!settings.ok) return failed(callerFault(settings.fault.code, `${file}: ${settings.fault.text}`));
-  return ok({ document: parsed.value.document, settings: settings.value, warnings: parsed.value.warnings.map((problem) => `${problem.line}:${problem.column}: ${problem.text}`) });
-}
-
-function encode(text: string): Uint8Array {
-  return new TextEncoder().encode(JSON.stringify({ schema: 1, text }));
-}
-function decode(value: Uint8Array): string | undefined {
-  try {
-    const read = JSON.parse(new TextDecoder().decode(value)) as { schema?: unknown; text?: unknown };
-    return read.schema === 1 && typeof read.text === "string" ? read.text : undefined;
-  } catch {
-    return undefined;
-  }
-}
 function after(millis: number): Promise<undefined> {
   return new Promise((resolve) => setTimeout(resolve, millis, undefined).unref());
 }

@@ -9,12 +9,13 @@ import type { Rib } from "#bgp/rib/rib.ts";
 
 export class LearnedRoutes {
   readonly #rib: Rib;
-  #routes: ReadonlyMap<Prefix, readonly Ip[]> = new Map();
+  readonly #routes = new Map<Prefix, readonly Ip[]>();
 
   constructor(rib: Rib) {
     this.#rib = rib;
   }
 
+  /** One map that `update` changes: copying it for each batch of a full table would cost more than the batch. */
   get routes(): ReadonlyMap<Prefix, readonly Ip[]> {
     return this.#routes;
   }
@@ -23,19 +24,18 @@ export class LearnedRoutes {
   update(): boolean {
     const changes = this.#rib.takeChanges();
     if (changes.size === 0) return false;
-    const next = new Map(this.#routes);
     for (const prefix of changes) {
       const hops = this.#nextHops(prefix);
-      if (hops.length > 0) next.set(prefix, hops);
-      else next.delete(prefix);
+      if (hops.length > 0) this.#routes.set(prefix, hops);
+      else this.#routes.delete(prefix);
     }
-    this.#routes = next;
     return true;
   }
 
   /** Next hops of the best path and of every path equal to it up to the choice between internal and external. */
   #nextHops(prefix: Prefix): readonly Ip[] {
-    const rib = this.#rib.ribs[prefixFamily(prefix) === 4 ? 0 : 1], id = rib.prefixes.findText(prefix);
+    const rib = this.#rib.ribs[prefixFamily(prefix) === 4 ? 0 : 1],
+      id = rib.prefixes.findText(prefix);
     const best = id < 0 ? none : rib.bestOf(id);
     if (best === none || rib.adjRibIn.peer[best] === localPeer) return [];
     const candidates = candidatesOf(id, rib.adjRibIn, this.#rib.attributes, this.#rib.peers);
@@ -52,7 +52,11 @@ export class LearnedRoutes {
 
 function isAsGood(a: Candidate, b: Candidate): boolean {
   return (
-    a.localPref === b.localPref && a.asPathLength === b.asPathLength && a.origin === b.origin && a.externality === b.externality &&
-    a.neighborAs === b.neighborAs && a.med === b.med
+    a.localPref === b.localPref &&
+    a.asPathLength === b.asPathLength &&
+    a.origin === b.origin &&
+    a.externality === b.externality &&
+    a.neighborAs === b.neighborAs &&
+    a.med === b.med
   );
 }

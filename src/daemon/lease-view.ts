@@ -14,13 +14,20 @@ export interface LeaseFacts {
 }
 
 export function viewLeases({ settings, leases, own, now }: LeaseFacts): readonly LeaseView[] {
-  const out: LeaseView[] = [], pools = new Map(settings.pools.map((pool) => [pool.name, pool]));
+  const out: LeaseView[] = [],
+    pools = new Map(settings.pools.map((pool) => [pool.name, pool]));
   for (const pool of settings.pools) {
     const mine = own.get(pool.name);
     if (mine === undefined) continue;
     out.push({
-      pool: pool.name, cidr: mine.cidr ?? null, node: settings.node, own: true, state: mine.state, backend: pool.backend,
-      address: settings.address, vtepMac: pool.vni === undefined ? null : vtepMac(settings.node, pool.vni),
+      pool: pool.name,
+      cidr: mine.cidr ?? null,
+      node: settings.node,
+      own: true,
+      state: mine.state,
+      backend: pool.backend,
+      address: settings.address,
+      vtepMac: pool.vni === undefined ? null : vtepMac(settings.node, pool.vni),
       expiresSeconds: mine.endsAt === undefined ? null : Math.max(0, Math.round((mine.endsAt - now) / 1000)),
       reason: mine.reason,
     });
@@ -31,8 +38,15 @@ export function viewLeases({ settings, leases, own, now }: LeaseFacts): readonly
 
 function viewOther(lease: Lease, pool: PoolSettings | undefined): LeaseView {
   return {
-    pool: lease.pool, cidr: lease.cidr, node: lease.node, own: false, state: lease.reserved ? "reserved" : "held", backend: pool?.backend ?? "bgp",
-    address: lease.address, vtepMac: lease.vtepMac ?? null, expiresSeconds: null,
+    pool: lease.pool,
+    cidr: lease.cidr,
+    node: lease.node,
+    own: false,
+    state: lease.reserved ? "reserved" : "held",
+    backend: pool?.backend ?? "bgp",
+    address: lease.address,
+    vtepMac: lease.vtepMac ?? null,
+    expiresSeconds: null,
     reason: lease.reserved ? "a reservation, kept without a lease" : `held by node ${lease.node}`,
   };
 }

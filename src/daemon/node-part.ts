@@ -47,7 +47,8 @@ export interface NodePart {
 }
 
 export async function createNode(parts: NodeParts): Promise<NodePart> {
-  const { settings, telemetry } = parts, streams = new NodeStreams(settings);
+  const { settings, telemetry } = parts,
+    streams = new NodeStreams(settings);
   const leases = parts.store && (await openLeases(parts, parts.store));
   const kernel = settings.kernel.enabled ? await openKernel(settings.kernel.routeProtocol) : undefined;
   const reconciler = kernel && createReconciler({ kernel, telemetry, underlayMoved: () => streams.underlayMoved$.next() });
@@ -69,6 +70,7 @@ class RunningNode implements NodePart {
   readonly #sync: RouteSync;
   readonly #listeners = new Set<() => void>();
   #syncTimer: NodeJS.Timeout | undefined;
+  #peersUp: unknown;
 
   constructor(parts: NodeParts, running: Running) {
     this.#parts = parts;
@@ -89,10 +91,24 @@ class RunningNode implements NodePart {
   }
 
   decided(): void {
-    const { streams, reconciler } = this.#running;
-    if (reconciler && this.#learned.update()) streams.routes$.next(this.#learned.routes);
-    const now = this.#parts.clock.now(), inSync = this.#sync.isInSync(now), due = this.#sync.nextDeadline();
-    if (due !== undefined) this.#syncTimer ??= setTimeout(() => this.decided(), due - now + 1).unref();
+    const { streams, reconciler } = this.#running,
+      { speaker } = this.#parts.bgp;
+    const peersUp = speaker.routes();
+    if (peersUp !== this.#peersUp) this.#changed();
+    this.#peersUp = peersUp;
+    if (!reconciler) return;
+    if (this.#learned.update()) streams.routes$.next(this.#learned.routes);
+    const now = this.#parts.clock.now(),
+      inSync = this.#sync.isInSync(now),
+      due = this.#sync.nextDeadline();
+    if (due !== undefined && this.#syncTimer === undefined)
+      this.#syncTimer = setTimeout(
+        () => {
+          this.#syncTimer = undefined;
+          this.decided();
+        },
+        due - now + 1,
+      ).unref();
     if (inSync !== streams.routesInSync$.value) streams.routesInSync$.next(inSync);
   }
 
@@ -107,7 +123,8 @@ class RunningNode implements NodePart {
     return this.#running.leases?.alive() ?? new Set();
   }
   storeView(): StatusView["store"] {
-    const { store } = this.#running.streams.settings$.value, state = this.#running.leases?.storeState();
+    const { store } = this.#running.streams.settings$.value,
+      state = this.#running.leases?.storeState();
     if (!state) return { kind: store.kind, state: "off", text: "no store", revision: null };
     const where = store.kind === "etcd" ? `etcd at ${store.endpoints.join(", ")}` : "the embedded store";
     return { kind: store.kind, ...state, text: state.state === "connected" ? where : state.text };
@@ -146,7 +163,8 @@ class RunningNode implements NodePart {
 
   /** Own CIDRs of routed pools are announced while they may be used, and withdrawn when they may not. */
   #announce(): { unsubscribe(): void } {
-    const { bgp } = this.#parts, told = new Set<Prefix>();
+    const { bgp } = this.#parts,
+      told = new Set<Prefix>();
     return this.#running.streams.announced$().subscribe((prefixes) => {
       for (const prefix of prefixes) if (!told.has(prefix)) bgp.speaker.originate(prefix);
       for (const prefix of told) if (!prefixes.has(prefix)) bgp.speaker.withdrawOwn(prefix);
@@ -157,18 +175,23 @@ class RunningNode implements NodePart {
   }
 
   async #runKernel(reconciler: Reconciler, signal: AbortSignal, ready: () => void): Promise<void> {
-    const { streams, kernel } = this.#running, view = new UnderlayView(kernel!), said = new Set<string>();
+    const { streams, kernel } = this.#running,
+      view = new UnderlayView(kernel!, this.#parts.telemetry),
+      said = new Set<string>();
     const { telemetry } = this.#parts;
-    const planning = streams.desired$((targets, afresh) => view.get(targets, afresh)).subscribe({
-      next: ({ fabric, inSync, notes }) => {
-        for (const each of notes) if (!said.has(each.text)) telemetry.note(each);
-        said.clear();
-        for (const each of notes) said.add(each.text);
-        reconciler.want(fabric, inSync);
-        this.#changed();
-      },
-      error: (cause: unknown) => telemetry.note(note("error", "kernel.planning-failed", cause instanceof Error ? (cause.stack ?? cause.message) : String(cause))),
-    });
+    const planning = streams
+      .desired$((targets, afresh) => view.get(targets, afresh))
+      .subscribe({
+        next: ({ fabric, inSync, notes }) => {
+          for (const each of notes) if (!said.has(each.text)) telemetry.note(each);
+          said.clear();
+          for (const each of notes) said.add(each.text);
+          reconciler.want(fabric, inSync);
+          this.#changed();
+        },
+        error: (cause: unknown) =>
+          telemetry.note(note("error", "kernel.planning-failed", cause instanceof Error ? (cause.stack ?? cause.message) : String(cause))),
+      });
     ready();
     await reconciler.run(signal).finally(() => {
       planning.unsubscribe();

@@ -30,7 +30,12 @@ function viewPeer(speaker: Speaker, info: NeighbourInfo, stale: number, now: Ins
     stale,
     flaps: info.flaps,
     gracefulRestart: info.gracefulRestart,
-    messages: { updatesIn: info.updatesIn, updatesOut: speaker.rib.updatesTo(info.id), notificationsIn: info.notificationsIn, notificationsOut: info.notificationsOut },
+    messages: {
+      updatesIn: info.updatesIn,
+      updatesOut: speaker.rib.updatesTo(info.id),
+      notificationsIn: info.notificationsIn,
+      notificationsOut: info.notificationsOut,
+    },
   };
 }
 

@@ -3,15 +3,12 @@
  * room. One turn after another on the event loop, each a few milliseconds, so that timers and other sockets are served.
  */
 import { FaultError } from "#base/fault.ts";
-import type { Ip } from "#base/ip.ts";
-import { note } from "#base/note.ts";
-import type { ListenSettings, PeerSettings, RangeSettings, Secret } from "#base/settings.ts";
-import type { Prefix } from "#base/prefix.ts";
+import type { PeerSettings, RangeSettings, Secret } from "#base/settings.ts";
 import type { Instant } from "#base/time.ts";
 import type { Action, ConnectAction } from "#bgp/actions.ts";
 import type { Speaker } from "#bgp/speaker.ts";
 import type { Clock } from "#ports/clock.ts";
-import type { Connection, Listener, Net, SocketOptions } from "#ports/net.ts";
+import type { Connection, Net, SocketOptions } from "#ports/net.ts";
 import type { Telemetry } from "#ports/telemetry.ts";
 
 export const driveLimits = {
@@ -39,19 +36,15 @@ export interface PeersParts {
   readonly decided: () => void;
 }
 
-export type ListenState = { readonly state: "listening" | "off" | "failed"; readonly text: string };
-
 export class PeersDriver {
   readonly #parts: PeersParts;
   readonly #connections = new Map<number, Connection>();
   readonly #dials = new Map<number, AbortController>();
-  readonly #listeners: Listener[] = [];
   #lastConnection = 0;
   #scheduled = false;
   #timer: NodeJS.Timeout | undefined;
   #first = 0; // where the next round of pulls begins
   #stopped = false;
-  listening: ListenState = { state: "off", text: "this node only dials" };
   /** Longest turn so far, for `status` and metrics. */
   longestTurnMillis = 0;
 
@@ -64,23 +57,12 @@ export class PeersDriver {
     this.wake();
   }
 
-  /** Opens the listeners; a port that is taken is named and the rest works (product §6.10). */
-  async listen(settings: ListenSettings | undefined, keys: readonly { readonly peer: Ip | Prefix; readonly secret: Secret }[]): Promise<void> {
-    if (!settings) return;
-    const md5 = await Promise.all(keys.map(async ({ peer, secret }) => ({ peer, key: await this.#parts.secret(secret) })));
-    const addresses = settings.addresses.length === 0 ? [undefined] : settings.addresses;
-    try {
-      for (const address of addresses) {
-        const listener = await this.#parts.net.listen(address, settings.port, { ttl: 255, md5 }, (connection) => this.#accepted(connection));
-        this.#listeners.push(listener);
-      }
-      const where = settings.addresses.length === 0 ? "every address" : settings.addresses.join(", ");
-      this.listening = { state: "listening", text: `${where}, port ${settings.port}` };
-    } catch (cause) {
-      const text = cause instanceof Error ? cause.message : String(cause);
-      this.listening = { state: "failed", text };
-      this.#parts.telemetry.note(note("error", "bgp.listen-failed", text));
-    }
+  /** A connection that came in. */
+  accepted(connection: Connection): void {
+    const id = this.#adopt(connection);
+    this.#parts.speaker.accepted(id, connection.local, connection.remote, this.#now());
+    this.#act();
+    this.wake();
   }
 
   /** Something may have to be done: a turn will come. */
@@ -92,7 +74,6 @@ export class PeersDriver {
 
   /** Ends the sessions (product §6.2) and waits until what was said has left. */
   async stop(mode: "restart" | "shutdown", text: string): Promise<void> {
-    for (const listener of this.#listeners) listener.close();
     this.#parts.speaker.stop(mode, text, this.#now());
     this.#act();
     this.#stopped = true;
@@ -108,7 +89,9 @@ export class PeersDriver {
   #turn(): void {
     this.#scheduled = false;
     if (this.#stopped) return;
-    const { speaker } = this.#parts, began = performance.now(), now = this.#now();
+    const { speaker } = this.#parts,
+      began = performance.now(),
+      now = this.#now();
     const due = speaker.nextDeadline();
     if (due !== undefined && due <= now) speaker.wake(now);
     this.#act();
@@ -123,10 +106,13 @@ export class PeersDriver {
 
   /** Gives each peer that has room what it is owed. True if another round is worth while. */
   #pullRound(now: Instant, began: number): boolean {
-    const { speaker } = this.#parts, routes = speaker.routes(), steps = speaker.rib.steps;
+    const { speaker } = this.#parts,
+      routes = speaker.routes(),
+      steps = speaker.rib.steps;
     let progress = false;
     for (let n = 0; n < routes.length; n++) {
-      const { peer, connection: id } = routes[(this.#first + n) % routes.length]!, connection = this.#connections.get(id);
+      const { peer, connection: id } = routes[(this.#first + n) % routes.length]!,
+        connection = this.#connections.get(id);
       if (!connection) continue;
       if (connection.pending >= driveLimits.pendingOctets) {
         speaker.neighbours.sendBlocked(id, now); // RFC 9687: a peer that takes nothing for long enough is let go
@@ -188,7 +174,8 @@ export class PeersDriver {
   }
 
   async #dial(action: ConnectAction): Promise<void> {
-    const abort = new AbortController(), { speaker, net } = this.#parts;
+    const abort = new AbortController(),
+      { speaker, net } = this.#parts;
     this.#dials.set(action.peer, abort);
     try {
       const connection = await net.connect(action.address, action.port, await this.#optionsOf(action), abort.signal);
@@ -213,15 +200,9 @@ export class PeersDriver {
     };
   }
 
-  #accepted(connection: Connection): void {
-    const id = this.#adopt(connection);
-    this.#parts.speaker.accepted(id, connection.local, connection.remote, this.#now());
-    this.#act();
-    this.wake();
-  }
-
   #adopt(connection: Connection): number {
-    const id = ++this.#lastConnection, { speaker } = this.#parts;
+    const id = ++this.#lastConnection,
+      { speaker } = this.#parts;
     this.#connections.set(id, connection);
     connection.handlers = {
       bytes: (buffer, start, end) => {

@@ -19,15 +19,17 @@ type Routes = { readonly total: number; readonly routes: readonly RouteView[] };
 export function viewRoutes(speaker: Speaker, query: RouteQuery): Outcome<Routes, CallerFault> {
   const peer = query.receivedFrom ?? query.sentTo;
   const id = peer === undefined ? undefined : findPeer(speaker, peer);
-  if (peer !== undefined && id === undefined) return failed(callerFault("api.no-such-peer", `there is no peer ${JSON.stringify(peer)}; \`podway peers\` lists them.`));
+  if (peer !== undefined && id === undefined)
+    return failed(callerFault("api.no-such-peer", `there is no peer ${JSON.stringify(peer)}; \`podway peers\` lists them.`));
   if (query.prefix !== undefined && parsePrefix(asPrefix(query.prefix), true) === undefined)
     return failed(callerFault("api.bad-prefix", `${JSON.stringify(query.prefix)} is no prefix; write it like 10.42.0.0/24.`));
-  const limit = Math.min(query.limit ?? routeViewLimits.routes, routeViewLimits.mostRoutes), routes: RouteView[] = [];
+  const limit = Math.min(query.limit ?? routeViewLimits.routes, routeViewLimits.mostRoutes),
+    routes: RouteView[] = [];
   let total = 0;
   for (const rib of speaker.rib.ribs) {
     if (query.family && query.family !== (rib.family === 0 ? "ipv4" : "ipv6")) continue;
     for (const prefix of prefixesOf(rib, query.prefix))
-      for (const path of pathsOf(speaker, rib, prefix, query, id)) {
+      for (const path of pathsOf(speaker, { rib, prefix }, query, id)) {
         total++;
         if (routes.length < limit) routes.push(path());
       }
@@ -46,8 +48,10 @@ export function peerName(speaker: Speaker, peer: number): string {
 
 export function viewPath(speaker: Speaker, rib: LocRib, path: number): RouteView {
   const peer = rib.adjRibIn.peer[path]!;
-  return viewSet(speaker, rib, rib.adjRibIn.prefix[path]!, rib.adjRibIn.attributes[path]!, {
-    peer: peerName(speaker, peer), best: rib.bestOf(rib.adjRibIn.prefix[path]!) === path, stale: rib.adjRibIn.isStale(path),
+  return viewSet(speaker, { rib, prefix: rib.adjRibIn.prefix[path]! }, rib.adjRibIn.attributes[path]!, {
+    peer: peerName(speaker, peer),
+    best: rib.bestOf(rib.adjRibIn.prefix[path]!) === path,
+    stale: rib.adjRibIn.isStale(path),
   });
 }
 
@@ -65,12 +69,18 @@ function* prefixesOf(rib: LocRib, text: string | undefined): Iterable<number> {
   for (let prefix = 0; prefix < rib.prefixes.end; prefix++) if (rib.prefixes.isLive(prefix)) yield prefix;
 }
 
-function* pathsOf(speaker: Speaker, rib: LocRib, prefix: number, query: RouteQuery, peer: number | undefined): Iterable<() => RouteView> {
+interface Place {
+  readonly rib: LocRib;
+  readonly prefix: number;
+}
+
+function* pathsOf(speaker: Speaker, { rib, prefix }: Place, query: RouteQuery, peer: number | undefined): Iterable<() => RouteView> {
   if (query.sentTo !== undefined) {
-    const told = speaker.rib.groupOf(peer!, rib.family)?.told, set = told?.setOf(prefix) ?? 0;
+    const told = speaker.rib.groupOf(peer!, rib.family)?.told,
+      set = told?.setOf(prefix) ?? 0;
     if (set === 0 || told!.sourceOf(prefix) === peer) return;
     const from = told!.sourceOf(prefix);
-    yield () => viewSet(speaker, rib, prefix, set, { peer: peerName(speaker, from), best: true, stale: false });
+    yield () => viewSet(speaker, { rib, prefix }, set, { peer: peerName(speaker, from), best: true, stale: false });
     return;
   }
   const best = rib.bestOf(prefix);
@@ -80,10 +90,13 @@ function* pathsOf(speaker: Speaker, rib: LocRib, prefix: number, query: RouteQue
   }
 }
 
-function viewSet(speaker: Speaker, rib: LocRib, prefix: number, set: number, of: { readonly peer: string; readonly best: boolean; readonly stale: boolean }): RouteView {
-  const table = speaker.rib.attributes, values = table.decode(set), large = values.largeCommunities ?? new Uint32Array(0);
+function viewSet(speaker: Speaker, { rib, prefix }: Place, set: number, of: Pick<RouteView, "peer" | "best" | "stale">): RouteView {
+  const table = speaker.rib.attributes,
+    values = table.decode(set),
+    large = values.largeCommunities ?? new Uint32Array(0);
   return {
-    prefix: rib.prefixes.text(prefix), ...of,
+    prefix: rib.prefixes.text(prefix),
+    ...of,
     nextHop: printIp(table.nextHopOf(set).subarray(0, table.nextHopLength(set) > 16 ? 16 : undefined)),
     origin: originNames[values.origin ?? 2]!,
     asPath: printAsPath(values.asPath ?? []),

@@ -2,7 +2,8 @@
  * All of rxjs: leases, own claims, learned routes and links, joined into the node's desired state. Few events with many
  * meanings; a change of a thousand routes is one event here. The reconcile pass is not a stream (reconcile.ts).
  */
-import { auditTime, BehaviorSubject, combineLatest, distinctUntilChanged, map, type Observable, Subject, startWith, switchMap } from "rxjs";
+import { setTimeout as pause } from "node:timers/promises";
+import { audit, BehaviorSubject, combineLatest, concatMap, distinctUntilChanged, map, type Observable, Subject, startWith } from "rxjs";
 import type { Ip } from "#base/ip.ts";
 import type { Lease } from "#base/lease.ts";
 import type { Note } from "#base/note.ts";
@@ -16,8 +17,12 @@ import { type PoolPlan, underlayTargets } from "#overlay/remote.ts";
 import { planHostGateway, planRouted } from "#overlay/routed.ts";
 import { planVxlan } from "#overlay/vxlan.ts";
 
-/** Bursts within this many milliseconds become one plan. */
-const coalesceMillis = 5;
+const coalesce = {
+  /** Bursts within this many milliseconds become one plan. */
+  millis: 5,
+  /** After a plan that took long, as many times longer: under a storm of changes planning gets a fifth of the time. */
+  rest: 4,
+} as const;
 
 export type Leases = ReadonlyMap<string, Lease>;
 export type OwnLeases = ReadonlyMap<string, OwnLease>;
@@ -45,24 +50,44 @@ export class NodeStreams {
     );
   }
 
-  /** The node's desired kernel state, and whether every source is in sync (only then may anything be removed). */
+  /**
+   * The node's desired kernel state, and whether every source is in sync (only then may anything be removed). One plan after
+   * another, each from the latest of everything: a plan is never dropped half done, or a storm would starve them all.
+   */
   desired$(underlay: (targets: ReadonlySet<Ip>, afresh: boolean) => Promise<Underlay>): Observable<Desired> {
-    let moved = false;
+    let moved = false,
+      planMillis = 0,
+      planning: Promise<unknown> = Promise.resolve();
     const inputs$ = combineLatest([
-      this.settings$, this.leases$, this.own$, this.routes$, this.routesInSync$, this.underlayMoved$.pipe(map(() => (moved = true)), startWith(false)),
+      this.settings$,
+      this.leases$,
+      this.own$,
+      this.routes$,
+      this.routesInSync$,
+      this.underlayMoved$.pipe(
+        map(() => (moved = true)),
+        startWith(false),
+      ),
     ]);
+    const plan = async ([settings, leases, own, routes, routesInSync]: Inputs): Promise<Desired> => {
+      const self = { node: settings.node, address: settings.address, address6: settings.address6 },
+        known = [...(leases ?? new Map<string, Lease>()).values()];
+      const afresh = moved;
+      moved = false;
+      const beneath = await underlay(underlayTargets(self, known, routes), afresh);
+      const began = performance.now();
+      const planned = planNode({ settings, own, routes, leases: known, underlay: beneath, inSync: leases !== undefined && routesInSync && isSettled(own) });
+      planMillis = performance.now() - began;
+      return planned;
+    };
     return inputs$.pipe(
-      auditTime(coalesceMillis),
-      switchMap(async ([settings, leases, own, routes, routesInSync]) => {
-        const self = { node: settings.node, address: settings.address, address6: settings.address6 }, known = [...(leases ?? new Map<string, Lease>()).values()];
-        const afresh = moved;
-        const beneath = await underlay(underlayTargets(self, known, routes), afresh);
-        if (afresh) moved = false; // not before it was asked: a cancelled look must not lose the news
-        return planNode({ settings, own, routes, leases: known, underlay: beneath, inSync: leases !== undefined && routesInSync && isSettled(own) });
-      }),
+      audit(() => Promise.all([planning, pause(Math.max(coalesce.millis, planMillis * coalesce.rest), undefined, { ref: false })])),
+      concatMap((inputs) => (planning = plan(inputs))),
     );
   }
 }
+
+type Inputs = readonly [NodeSettings, Leases | undefined, OwnLeases, LearnedRouteMap, boolean, boolean];
 
 export interface Desired {
   readonly fabric: Fabric;
@@ -81,12 +106,14 @@ interface PlanInputs {
 
 /** Desired state is a pure function of the latest of everything. */
 export function planNode({ settings, own, routes, leases, underlay, inSync }: PlanInputs): Desired {
-  const metric = settings.kernel.metric, self = { node: settings.node, address: settings.address, address6: settings.address6 };
+  const metric = settings.kernel.metric,
+    self = { node: settings.node, address: settings.address, address6: settings.address6 };
   const mine = new Map(usable(settings, own).map(({ pool, cidr }) => [pool, cidr]));
   const plans: Planned[] = [planForwarding(new Set(settings.pools.map((pool) => pool.family)), underlay)];
   const routed: Prefix[] = [];
   for (const pool of settings.pools) {
-    const cidr = mine.get(pool.name), plan: PoolPlan = { self, pool, own: cidr, leases, underlay, metric };
+    const cidr = mine.get(pool.name),
+      plan: PoolPlan = { self, pool, own: cidr, leases, underlay, metric };
     if (pool.backend === "vxlan") plans.push(planVxlan(plan));
     else if (pool.backend === "host-gw") plans.push(planHostGateway(plan));
     else if (cidr !== undefined) routed.push(cidr);

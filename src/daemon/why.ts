@@ -26,7 +26,12 @@ export function explainWhy(subject: string, parts: WhyParts): Outcome<WhyView, C
   if (peer) return ok(whyPeer(subject, peer));
   const prefix = parsePrefix(asPrefix(subject), true);
   if (!prefix || (!subject.includes("/") && !parseIp(subject)))
-    return failed(callerFault("api.no-such-subject", `${JSON.stringify(subject)} is neither a prefix, nor an address, nor a peer; \`podway peers\` and \`podway routes\` list what there is.`));
+    return failed(
+      callerFault(
+        "api.no-such-subject",
+        `${JSON.stringify(subject)} is neither a prefix, nor an address, nor a peer; \`podway peers\` and \`podway routes\` list what there is.`,
+      ),
+    );
   return ok(whyPrefix(subject, prefix, parts));
 }
 
@@ -38,9 +43,12 @@ function whyPeer(subject: string, peer: PeerView): WhyView {
 }
 
 function whyPrefix(subject: string, asked: Prefix, parts: WhyParts): WhyView {
-  const family = asked.includes(":") ? 1 : 0, rib = parts.speaker.rib.ribs[family];
-  const prefix = longestMatch(rib, asked), isAddress = !subject.includes("/");
-  const sentences: string[] = [], facts: Record<string, unknown> = {};
+  const family = asked.includes(":") ? 1 : 0,
+    rib = parts.speaker.rib.ribs[family];
+  const prefix = longestMatch(rib, asked),
+    isAddress = !subject.includes("/");
+  const sentences: string[] = [],
+    facts: Record<string, unknown> = {};
   if (prefix < 0) sentences.push(`No route covers ${subject}.`);
   else {
     facts["route"] = rib.prefixes.text(prefix);
@@ -63,14 +71,17 @@ function longestMatch(rib: LocRib, asked: Prefix): number {
 
 function chosen(rib: LocRib, prefix: number, { speaker }: WhyParts, facts: Record<string, unknown>): string[] {
   const candidates = candidatesOf(prefix, rib.adjRibIn, speaker.rib.attributes, speaker.rib.peers);
-  const best = candidates.find(({ path }) => path === rib.bestOf(prefix))!, route = viewPath(speaker, rib, best.path);
+  const best = candidates.find(({ path }) => path === rib.bestOf(prefix))!,
+    route = viewPath(speaker, rib, best.path);
   facts["best"] = route;
   const origin = best.peer === localPeer ? "originated here" : `from ${route.peer}, next hop ${route.nextHop}`;
   const sentences = [`${route.prefix}: the best path is ${origin}${route.stale ? ", stale (its peer is restarting)" : ""}.`];
-  const reasons = candidates.filter((other) => other !== best).map((other) => {
-    const { step } = compareBySteps(best, other, speaker.rib.peers);
-    return { over: peerName(speaker, other.peer), step: step.name, source: step.source };
-  });
+  const reasons = candidates
+    .filter((other) => other !== best)
+    .map((other) => {
+      const { step } = compareBySteps(best, other, speaker.rib.peers);
+      return { over: peerName(speaker, other.peer), step: step.name, source: step.source };
+    });
   facts["decision"] = reasons;
   if (reasons.length === 0) sentences.push("It is the only one.");
   for (const { over, step, source } of reasons.slice(0, 4)) sentences.push(`It wins over the path from ${over} by ${step} (${source}).`);
@@ -78,16 +89,23 @@ function chosen(rib: LocRib, prefix: number, { speaker }: WhyParts, facts: Recor
 }
 
 function told(rib: LocRib, prefix: number, { speaker, settings }: WhyParts, facts: Record<string, unknown>): string[] {
-  const best = rib.bestOf(prefix), source = rib.adjRibIn.peer[best]!, from = speaker.rib.peers.role[source]! as Role;
+  const best = rib.bestOf(prefix),
+    source = rib.adjRibIn.peer[best]!,
+    from = speaker.rib.peers.role[source]! as Role;
   const flags = speaker.rib.attributes.flags[rib.adjRibIn.attributes[best]!]!;
-  const yes: string[] = [], no: { peer: string; reason: string }[] = [];
+  const yes: string[] = [],
+    no: { peer: string; reason: string }[] = [];
   for (const info of speaker.neighbours.info()) {
     const group = speaker.rib.groupOf(info.id, rib.family);
     if (info.id === source) no.push({ peer: info.name, reason: "it is where the route came from (RFC 4456 §6)" });
     else if (info.state !== "Established") no.push({ peer: info.name, reason: `its session is ${info.state}` });
     else if (!group) no.push({ peer: info.name, reason: "the family was not negotiated" });
     else if (group.told.setOf(prefix) !== 0) yes.push(info.name);
-    else no.push({ peer: info.name, reason: whyNotTold(group.role, from, flags) ?? notExported(group.role, info.settings.export, { rib, prefix, from, settings }) });
+    else
+      no.push({
+        peer: info.name,
+        reason: whyNotTold(group.role, from, flags) ?? notExported(group.role, info.settings.export, { rib, prefix, from, settings }),
+      });
   }
   facts["told"] = yes;
   facts["notTold"] = no;

@@ -1,5 +1,5 @@
 /**
- * One daemon per state directory. The lock names its holder by pid, start time and boot, so that a crashed holder, a pid that
+ * One process per directory. The lock names its holder by pid, start time and boot, so that a crashed holder, a pid that
  * was given away again and a reboot do not lock anybody out.
  */
 import { link, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
@@ -8,6 +8,14 @@ import { FaultError, callerFault } from "#base/fault.ts";
 
 /** Takes over at most this many stale locks before giving up; each is a holder that died in between. */
 const takeOvers = 3;
+
+/** What is locked, for the name of the file, the fault codes and the sentences: `user` cannot use it, `place` is in use. */
+export interface Locked {
+  readonly file: string;
+  readonly code: string;
+  readonly user: string;
+  readonly place: string;
+}
 
 export class DirectoryLock {
   readonly #path: string;
@@ -18,8 +26,8 @@ export class DirectoryLock {
   }
 
   /** Rejects with one sentence that names the holder if another living process has `directory`. */
-  static async take(directory: string): Promise<DirectoryLock> {
-    const path = join(directory, "store.lock"),
+  static async take(directory: string, locked: Locked): Promise<DirectoryLock> {
+    const path = join(directory, locked.file),
       mine = `${path}.${process.pid}`;
     const holder = await identityOf(process.pid);
     try {
@@ -28,16 +36,16 @@ export class DirectoryLock {
       for (let left = takeOvers; left > 0; left--) {
         if (await link(mine, path).then(() => true, isTaken)) return new DirectoryLock(path, holder!);
         const other = await readFile(path, "utf8").catch(() => "");
-        if (await isAlive(other)) throw taken(directory, other);
+        if (await isAlive(other)) throw taken(directory, other, locked);
         await setAside(path, `${mine}.stale`, other);
       }
-      throw taken(directory, await readFile(path, "utf8").catch(() => ""));
+      throw taken(directory, await readFile(path, "utf8").catch(() => ""), locked);
     } catch (cause) {
       if (cause instanceof FaultError) throw cause;
       throw new FaultError(
         callerFault(
-          "store.state-directory",
-          `the embedded store cannot use ${directory}: ${(cause as Error).message}; make it writable, or give another --state`,
+          `${locked.code}.state-directory`,
+          `${locked.user} cannot use ${directory}: ${(cause as Error).message}; make it writable, or give another --state`,
         ),
         cause,
       );
@@ -82,9 +90,7 @@ async function identityOf(pid: number): Promise<string | undefined> {
   }
 }
 
-function taken(directory: string, holder: string): FaultError {
+function taken(directory: string, holder: string, { code, place }: Locked): FaultError {
   const who = holder === "" ? "another process" : `process ${holder.split(" ")[0]}`;
-  return new FaultError(
-    callerFault("store.locked", `the embedded store in ${directory} is in use by ${who}; stop that daemon, or give this one another --state`),
-  );
+  return new FaultError(callerFault(`${code}.locked`, `${place} ${directory} is in use by ${who}; stop that daemon, or give this one another --state`));
 }
