@@ -2,7 +2,7 @@
  * The lab's record: everything a lab has made or is about to make, written before it is done. `lab down` removes what stands
  * here and nothing else, also when `lab up` was killed half-way. One file, replaced atomically, in the lab's own directory.
  */
-import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { linkSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { callerFault, FaultError } from "#base/fault.ts";
 import type { LabKind } from "#config/lab-schema.ts";
@@ -58,11 +58,15 @@ const recordFile = (home: string): string => join(home, "record.json");
 /** Claims the lab's name by writing its first record; a fault if a lab of that name is there. */
 export function claimRecord(record: LabRecord): void {
   mkdirSync(record.home, { recursive: true, mode: 0o755 });
+  const file = recordFile(record.home), draft = `${file}.${process.pid}`;
+  writeFileSync(draft, print(record), { mode: 0o600 });
   try {
-    writeFileSync(recordFile(record.home), print(record), { flag: "wx", mode: 0o600 });
+    linkSync(draft, file); // whole or not at all: whoever reads it meanwhile sees no half of it
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
     throw new FaultError(callerFault("lab.exists", `lab ${record.lab} is there already; remove it with: podway lab down ${record.lab}`), error);
+  } finally {
+    rmSync(draft, { force: true });
   }
 }
 
