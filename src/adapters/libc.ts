@@ -1,5 +1,5 @@
 /**
- * Calls into the C library for TCP and unix sockets and the clock (netlink-socket.ts has its own, on its own thread too). A wrong
+ * Calls into the C library for sockets and the clock (netlink-socket.ts has its own, on its own thread too). A wrong
  * signature here crashes the process. Every call is synchronous and short; descriptors are non-blocking.
  */
 import { getSystemErrorName } from "node:util";
@@ -35,6 +35,8 @@ export const libc = {
   sendto: bind<(fd: number, data: Bytes, size: number, flags: number, address: Bytes, addressSize: number) => number>(
     "long sendto(int, const void *, size_t, int, const void *, unsigned int)",
   ),
+  recv: bind<(fd: number, data: Bytes, size: number, flags: number) => number>("long recv(int, void *, size_t, int)"),
+  recvmsg: bind<(fd: number, header: BigUint64Array, flags: number) => number | bigint>("long recvmsg(int, void *, int)"),
   close: bind<(fd: number) => number>("int close(int)"),
   clockGetTime: bind<(clock: number, timespec: Bytes) => number>("int clock_gettime(int, void *)"),
 } as const;
@@ -44,6 +46,9 @@ export function checked(result: number, call: string): number {
   if (result < 0) throw new SystemFault(call, koffi.errno());
   return result;
 }
+
+/** Where `bytes` lie, for structures that hold pointers; true as long as somebody holds `bytes`. */
+export const addressOf = (bytes: Uint8Array | BigUint64Array): bigint => koffi.address(bytes);
 
 /** Name of the errno that the last call left, for callers that expect some of them. */
 export const lastErrno = (): string => errnoName(koffi.errno());

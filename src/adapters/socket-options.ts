@@ -1,18 +1,22 @@
 /** Socket options that Node does not know, set on the bare descriptor before connect and listen. Numbers: Linux uapi. */
-import { type Family, familyOf, type Ip, ipBytes } from "#base/ip.ts";
+import { type Family, familyOf, type Ip, ipBytes, printIp } from "#base/ip.ts";
 import { callerFault, FaultError } from "#base/fault.ts";
 import { type Prefix, prefixParts } from "#base/prefix.ts";
 import { checked, libc, SystemFault } from "./libc.ts";
 
 const addressFamily = { 4: 2, 6: 10 } as const;
-const socketType = { stream: 1, cloexec: 0o2000000, nonblock: 0o4000 } as const;
+const socketType = { stream: 1, datagram: 2, cloexec: 0o2000000, nonblock: 0o4000 } as const;
 const level = { ip: 0, socket: 1, tcp: 6, ipv6: 41 } as const;
 const option = { reuseAddress: 2, bindToDevice: 25, v6Only: 26, noDelay: 1, md5: 14, md5Prefix: 32 } as const;
-const hops = { 4: { level: level.ip, send: 2, least: 21 }, 6: { level: level.ipv6, send: 16, least: 73 } } as const;
+/** `told`: type of the control message a datagram's TTL comes in, once `tell` is set. */
+const hops = {
+  4: { level: level.ip, send: 2, least: 21, tell: 12, told: 2, trafficClass: 1 },
+  6: { level: level.ipv6, send: 16, least: 73, tell: 51, told: 52, trafficClass: 67 },
+} as const;
 
 /** struct tcp_md5sig: sockaddr_storage, flags u8, prefixlen u8, keylen u16, ifindex s32, key[80]. */
 const md5Layout = { size: 216, flags: 128, prefixLength: 129, keyLength: 130, key: 136, maxKey: 80, isPrefix: 1 } as const;
-const addressSize = { 4: 16, 6: 28 } as const;
+export const addressSize = { 4: 16, 6: 28 } as const;
 const ifNameMax = 15;
 
 /** A new TCP socket, non-blocking and closed on exec; the caller owns the descriptor. */
@@ -20,8 +24,18 @@ export function openTcp(family: Family): number {
   return checked(libc.socket(addressFamily[family], socketType.stream | socketType.cloexec | socketType.nonblock, 0), "socket");
 }
 
+/** A new UDP socket of the same kind. */
+export function openUdp(family: Family): number {
+  return checked(libc.socket(addressFamily[family], socketType.datagram | socketType.cloexec | socketType.nonblock, 0), "socket");
+}
+
 /** Flags for accept4: the accepted descriptor is like one of openTcp. */
 export const acceptFlags = socketType.cloexec | socketType.nonblock;
+
+/** The address in a struct sockaddr_in or sockaddr_in6 that the kernel wrote. */
+export function ipOfSocketAddress(bytes: Uint8Array, family: Family): Ip {
+  return printIp(family === 4 ? bytes.subarray(4, 8) : bytes.subarray(8, 24));
+}
 
 /** struct sockaddr_in or sockaddr_in6: family in host order (little-endian on x64 and arm64), port and address in network order. */
 export function socketAddress(ip: Ip, port: number): Uint8Array {
@@ -62,6 +76,31 @@ export function setTtl(fd: number, family: Family, ttl: number): void {
 /** The kernel drops what arrives with less (RFC 5082, GTSM). */
 export function setMinTtl(fd: number, family: Family, ttl: number): void {
   setNumber(fd, hops[family].level, hops[family].least, ttl);
+}
+
+/** Each datagram comes with the TTL or hop limit it arrived with: `arrivalTtl` reads it. */
+export function setTellTtl(fd: number, family: Family): void {
+  setNumber(fd, hops[family].level, hops[family].tell, 1);
+}
+
+/** The eight bits of TOS or traffic class; 0xc0 is CS6, network control. */
+export function setTrafficClass(fd: number, family: Family, value: number): void {
+  setNumber(fd, hops[family].level, hops[family].trafficClass, value);
+}
+
+/**
+ * TTL or hop limit among the control messages of a datagram (struct cmsghdr: length u64, level s32, type s32, then the value, as
+ * 64-bit Linux lays them out); undefined if the kernel did not tell.
+ */
+export function arrivalTtl(control: DataView, size: number, family: Family): number | undefined {
+  const headerSize = 16;
+  for (let at = 0; at + headerSize < size; ) {
+    const length = Number(control.getBigUint64(at, true));
+    if (control.getInt32(at + 8, true) === hops[family].level && control.getInt32(at + 12, true) === hops[family].told) return control.getInt32(at + headerSize, true);
+    if (length < headerSize) return undefined;
+    at += (length + 7) & ~7;
+  }
+  return undefined;
 }
 
 export function setDevice(fd: number, device: string): void {
