@@ -52,8 +52,8 @@ export class DocumentKeeper {
   #ruling: Ruling;
   /** Revision of the store's document that was seen last, followed or not. */
   #seen: bigint | undefined;
-  /** Why the store's document, or the file read again, is not followed. */
-  #refusal: string | undefined;
+  /** Why the store's document, or the file as it was read last, is not followed. */
+  #refusals: { readonly store?: string; readonly file?: string } = {};
   #mustFill = false;
   #follow: (settings: NodeSettings) => void = () => {};
   readonly #waiting = new Set<() => void>();
@@ -76,7 +76,7 @@ export class DocumentKeeper {
     const place = source === "file" ? file : "the store's document";
     return [
       ...warnings.map((warning) => `${place}:${warning}`),
-      ...(this.#refusal === undefined ? [] : [this.#refusal]),
+      ...Object.values(this.#refusals),
       ...(source === "store" && this.#fileText !== text ? [`${file} differs from the store's document, which rules: \`podway plan ${file}\` shows how.`] : []),
     ];
   }
@@ -103,12 +103,11 @@ export class DocumentKeeper {
   async reload(): Promise<void> {
     const { file, node } = this.#parts,
       read = await readTopology(file, node);
-    if (!read.ok) return this.#refuse(`${read.fault.text} What runs goes on unchanged.`);
+    if (!read.ok) return this.#refuse("file", read.fault.text);
+    this.#accept("file");
     this.#fileText = read.value.text;
-    if (!this.#store) {
-      this.#refusal = undefined;
-      this.#rule({ ...read.value, source: "file", revision: undefined });
-    } else if (this.#fileText !== this.#ruling.text)
+    if (!this.#store) this.#rule({ ...read.value, source: "file", revision: undefined });
+    else if (this.#fileText !== this.#ruling.text)
       this.#say("warn", "config.file-differs", `${file} differs from the store's document, which rules: \`podway apply ${file}\` puts it into force.`);
   }
 
@@ -132,8 +131,7 @@ export class DocumentKeeper {
     if (refused) return failed(callerFault("config.refused", `${refused.path}: ${refused.text}`));
     if (!this.#store) return failed(callerFault("config.no-store", `this node has no store, so its file rules: edit ${this.#parts.file} and send SIGHUP.`));
     const { revision } = this.#ruling;
-    if (this.#seen !== revision && this.#refusal !== undefined)
-      return failed(callerFault("config.not-followed", `this node does not follow what the store holds, so apply from one that does: ${this.#refusal}`));
+    if (this.#refusals.store !== undefined) return failed(callerFault("config.not-followed", `${this.#refusals.store}; apply from a node that follows it`));
     try {
       const result =
         revision === undefined
@@ -205,9 +203,9 @@ export class DocumentKeeper {
   #adopt(entry: Entry): boolean {
     this.#seen = entry.modRevision;
     const read = this.#read(entry);
-    if (!read.ok) this.#refuse(`the store's document is not followed, and what runs goes on unchanged: ${read.fault.text}`);
+    if (!read.ok) this.#refuse("store", read.fault.text);
     else {
-      this.#refusal = undefined;
+      this.#accept("store");
       this.#rule({ ...read.value, source: "store", revision: entry.modRevision });
       this.#remember(read.value.text);
     }
@@ -253,9 +251,14 @@ export class DocumentKeeper {
     this.#waiting.delete(look);
   }
 
-  #refuse(text: string): void {
-    this.#refusal = text;
+  #refuse(whose: "store" | "file", why: string): void {
+    const text = `the ${whose === "file" ? "file" : "store's document"} is not followed, and what runs goes on unchanged: ${why}`;
+    this.#refusals = { ...this.#refusals, [whose]: text };
     this.#say("error", "config.refused", text);
+  }
+  #accept(whose: "store" | "file"): void {
+    const { [whose]: _, ...others } = this.#refusals;
+    this.#refusals = others;
   }
   #complain(cause: unknown): void {
     this.#say("warn", "config.store-away", cause instanceof Error ? cause.message : String(cause));

@@ -32,17 +32,14 @@ export class DaemonProcess {
   stderr = "";
   state: string;
   api: string;
-  #namespace: string | undefined;
   #child: ChildProcess | undefined;
   #ended: Promise<number | null> | undefined;
 
-  /** `namespace`: the network namespace it runs in; else that of the test. */
-  constructor(node: string, document: string, namespace?: string) {
+  constructor(node: string, document: string) {
     this.directory = mkdtempSync(join(tmpdir(), "podway-daemon-"));
     this.node = node;
     this.state = join(this.directory, "state");
     this.api = join(this.directory, "api.sock");
-    this.#namespace = namespace;
     this.write(document);
   }
 
@@ -62,8 +59,7 @@ export class DaemonProcess {
 
   start(...more: string[]): this {
     const daemon = [daemonEntry, "--topology", this.file, "--node", this.node, "--api", this.api, "--state", this.state, "--log", "debug", ...more];
-    const [program, args] = within(this.#namespace, daemon);
-    const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(process.execPath, daemon, { stdio: ["ignore", "pipe", "pipe"] });
     this.#child = child;
     this.stderr = "";
     createInterface({ input: child.stdout }).on("line", (line) => this.log.push(asLogLine(line)));
@@ -122,7 +118,7 @@ export class DaemonProcess {
   }
   /** `podway ARGS` towards this daemon. */
   podway(...args: string[]): Promise<Printed> {
-    return runProgram(...within(this.#namespace, [commandEntry, "--api", this.api, ...args]));
+    return runProgram(process.execPath, [commandEntry, "--api", this.api, ...args]);
   }
   /** `podwayd --check` of its file. */
   check(): Promise<Printed> {
@@ -132,10 +128,6 @@ export class DaemonProcess {
 
 function listOf<T extends object>(answer: { readonly peers: readonly T[] } | readonly T[]): readonly T[] {
   return "peers" in answer ? answer.peers : answer;
-}
-
-function within(namespace: string | undefined, args: readonly string[]): [string, string[]] {
-  return namespace === undefined ? [process.execPath, [...args]] : ["ip", ["netns", "exec", namespace, process.execPath, ...args]];
 }
 
 function asLogLine(line: string): LogLine {
