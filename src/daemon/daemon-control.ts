@@ -64,7 +64,7 @@ function status(parts: ControlParts, { peers, leases, uptimeSeconds }: Now): Sta
     listen = bgp.listeners.state;
   const own = leases.filter((lease) => lease.own),
     reasons = missing(parts, peers, own);
-  const warnings = [...parts.warnings(), ...bgp.listeners.warnings, ...(listen.state === "failed" ? [listen.text] : [])];
+  const warnings = [...parts.warnings(), ...bgp.listeners.warnings, ...node.warnings(), ...(listen.state === "failed" ? [listen.text] : [])];
   const [v4, v6] = bgp.speaker.rib.ribs;
   return {
     node: settings.node,

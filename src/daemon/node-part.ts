@@ -13,6 +13,7 @@ import type { Telemetry } from "#ports/telemetry.ts";
 import type { HeldCidr } from "#config/diff.ts";
 import type { Bgp } from "./bgp-task.ts";
 import type { KernelView, LeaseView, StatusView } from "./control.ts";
+import { createFilterKeeper, type FilterKeeper } from "./filter-task.ts";
 import { LearnedRoutes } from "./learned-routes.ts";
 import type { LeaseDriver } from "./lease-driver.ts";
 import { viewLeases } from "./lease-view.ts";
@@ -43,6 +44,8 @@ export interface NodePart {
   storeView(): StatusView["store"];
   kernelView(): KernelView;
   kernelStatus(): StatusView["kernel"];
+  /** What a person should know of this node's packet rules. */
+  warnings(): readonly string[];
   onChange(listener: () => void): () => void;
 }
 
@@ -52,7 +55,8 @@ export async function createNode(parts: NodeParts): Promise<NodePart> {
   const leases = parts.store && (await openLeases(parts, parts.store));
   const kernel = settings.kernel.enabled ? await openKernel(settings.kernel.routeProtocol) : undefined;
   const reconciler = kernel && createReconciler({ kernel, telemetry, underlayMoved: () => streams.underlayMoved$.next() });
-  return new RunningNode(parts, { streams, leases, kernel, reconciler });
+  const filter = settings.kernel.enabled ? await openFilter(telemetry) : undefined;
+  return new RunningNode(parts, { streams, leases, kernel, reconciler, filter });
 }
 
 interface Running {
@@ -60,6 +64,7 @@ interface Running {
   readonly leases: LeaseDriver | undefined;
   readonly kernel: Kernel | undefined;
   readonly reconciler: Reconciler | undefined;
+  readonly filter: FilterKeeper | undefined;
 }
 
 class RunningNode implements NodePart {
@@ -77,11 +82,12 @@ class RunningNode implements NodePart {
     this.#running = running;
     this.#learned = new LearnedRoutes(parts.bgp.speaker.rib);
     this.#sync = new RouteSync(parts.bgp.speaker);
-    const { leases, reconciler } = running;
+    const { leases, reconciler, filter } = running;
     if (!leases) parts.bgp.speaker.rib.deferral.ownIsKnown();
     this.tasks = [
       ...(leases ? [{ name: "leases", run: (signal: AbortSignal, ready: () => void) => this.#runLeases(leases, signal, ready) }] : []),
       ...(reconciler ? [{ name: "kernel", run: (signal: AbortSignal, ready: () => void) => this.#runKernel(reconciler, signal, ready) }] : []),
+      ...(filter ? [{ name: "filter", run: (signal: AbortSignal, ready: () => void) => this.#runFilter(filter, signal, ready) }] : []),
     ];
   }
 
@@ -137,6 +143,9 @@ class RunningNode implements NodePart {
     if (!reconciler) return { enabled: false, inSync: true, desired: 0, differing: 0, lastPassMillis: null, drift: 0 };
     const { inSync, desired, differing, lastPassMillis, drift } = reconciler.status();
     return { enabled: true, inSync, desired, differing, lastPassMillis: lastPassMillis === null ? null : Math.round(lastPassMillis * 100) / 100, drift };
+  }
+  warnings(): readonly string[] {
+    return this.#running.filter?.warnings() ?? [];
   }
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
@@ -199,6 +208,12 @@ class RunningNode implements NodePart {
     });
   }
 
+  async #runFilter(filter: FilterKeeper, signal: AbortSignal, ready: () => void): Promise<void> {
+    const wanting = this.#running.streams.filter$().subscribe((wanted) => filter.want(wanted));
+    ready();
+    await filter.run(signal).finally(() => wanting.unsubscribe());
+  }
+
   #changed(): void {
     for (const listener of this.#listeners) listener();
   }
@@ -212,4 +227,9 @@ async function openLeases(parts: NodeParts, store: Store): Promise<LeaseDriver> 
 async function openKernel(routeProtocol: number): Promise<Kernel> {
   const { openNetlinkKernel } = await import("#adapters/netlink-kernel.ts");
   return openNetlinkKernel(routeProtocol);
+}
+
+async function openFilter(telemetry: Telemetry): Promise<FilterKeeper> {
+  const { openNftKernel } = await import("#adapters/nft-kernel.ts");
+  return createFilterKeeper({ open: openNftKernel, telemetry });
 }

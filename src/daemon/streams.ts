@@ -3,7 +3,19 @@
  * meanings; a change of a thousand routes is one event here. The reconcile pass is not a stream (reconcile.ts).
  */
 import { setTimeout as pause } from "node:timers/promises";
-import { audit, BehaviorSubject, combineLatest, concatMap, distinctUntilChanged, map, type Observable, Subject, startWith } from "rxjs";
+import { isDeepStrictEqual } from "node:util";
+import {
+  audit,
+  BehaviorSubject,
+  combineLatest,
+  concatMap,
+  distinctUntilChanged,
+  map,
+  type MonoTypeOperatorFunction,
+  type Observable,
+  Subject,
+  startWith,
+} from "rxjs";
 import type { Ip } from "#base/ip.ts";
 import type { Lease } from "#base/lease.ts";
 import type { Note } from "#base/note.ts";
@@ -12,10 +24,13 @@ import type { NodeSettings } from "#base/settings.ts";
 import type { Underlay } from "#base/underlay.ts";
 import type { OwnLease } from "#ipam/lease-terms.ts";
 import { type Fabric, mergePlanned, type Planned } from "#overlay/fabric.ts";
+import { forwardProbes } from "#overlay/forward-drops.ts";
 import { planForwarding } from "#overlay/forwarding.ts";
+import { planMasquerade } from "#overlay/masquerade.ts";
 import { type PoolPlan, underlayTargets } from "#overlay/remote.ts";
 import { planHostGateway, planRouted } from "#overlay/routed.ts";
 import { planVxlan } from "#overlay/vxlan.ts";
+import type { FilterWanted } from "./filter-task.ts";
 
 const coalesce = {
   /** Bursts within this many milliseconds become one plan. */
@@ -48,6 +63,15 @@ export class NodeStreams {
       map(([settings, own]) => new Set(usable(settings, own).flatMap(({ backend, cidr }) => (backend === "bgp" ? [cidr] : [])))),
       distinctUntilChanged((a, b) => a.size === b.size && [...a].every((prefix) => b.has(prefix))),
     );
+  }
+
+  /** Packet rules of ours, and the pods' connections that other people's rules must let through. Told again only when one differs. */
+  filter$(): Observable<FilterWanted> {
+    const table$ = this.settings$.pipe(map(({ pools }) => planMasquerade(pools)));
+    const probes$ = combineLatest([this.settings$, this.own$]).pipe(map(([{ pools }, own]) => forwardProbes(pools, cidrsOf(own))));
+    const maySweep$ = combineLatest([this.settings$, this.leases$]).pipe(map(([{ store }, leases]) => leases !== undefined || store.kind === "none"));
+    const parts$ = combineLatest([table$.pipe(changed()), probes$.pipe(changed()), maySweep$.pipe(changed())]);
+    return parts$.pipe(map(([table, probes, maySweep]) => ({ table, probes, maySweep })));
   }
 
   /**
@@ -120,6 +144,13 @@ export function planNode({ settings, own, routes, leases, underlay, inSync }: Pl
   }
   plans.push(planRouted({ own: routed, routes, underlay, metric }));
   return { ...mergePlanned(plans), inSync };
+}
+
+/** Lets a value by that is not as the one before, whatever object it is. */
+const changed = <T>(): MonoTypeOperatorFunction<T> => distinctUntilChanged<T>((a, b) => isDeepStrictEqual(a, b));
+
+function cidrsOf(own: OwnLeases): ReadonlyMap<string, Prefix> {
+  return new Map([...own].flatMap(([pool, { cidr }]) => (cidr === undefined ? [] : [[pool, cidr] as const])));
 }
 
 function usable(settings: NodeSettings, own: OwnLeases): readonly { readonly pool: string; readonly backend: string; readonly cidr: Prefix }[] {

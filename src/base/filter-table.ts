@@ -1,0 +1,61 @@
+/**
+ * Packet rules of ours as values: one table of named sets of prefixes and of chains. What is wanted, what the kernel has and what
+ * is compared are the same shapes; how nftables writes them is `wire/nft.ts`'s affair.
+ */
+import type { Family } from "./ip.ts";
+import type { Prefix } from "./prefix.ts";
+
+export interface FilterSet {
+  readonly name: string;
+  readonly family: Family;
+  /** None lies within another. */
+  readonly prefixes: ReadonlySet<Prefix>;
+}
+
+export type FilterMatch =
+  /** The packet's mark, of which `mask` is looked at. */
+  | { readonly kind: "mark"; readonly mask: number; readonly value: number }
+  /** One of its addresses lies in a prefix or in a set of the table; `negated`: it does not (and the packet is of that family). */
+  | {
+      readonly kind: "address";
+      readonly side: "source" | "destination";
+      readonly family: Family;
+      readonly negated: boolean;
+      readonly within: Prefix | { readonly set: string };
+    };
+
+export interface FilterRule {
+  /** All must hold. */
+  readonly matches: readonly FilterMatch[];
+  /** `masquerade`: the source becomes the address of the device the packet leaves by, the port any that is free (RFC 6056). */
+  readonly verdict: "return" | "masquerade";
+  /** For whoever lists the rules; at most 100 characters, since the kernel keeps no more than 128 octets. */
+  readonly comment: string;
+}
+
+/** A base chain of type nat at postrouting, policy accept. */
+export interface FilterChain {
+  readonly name: string;
+  /** Lower is earlier; 100 is what others call srcnat. */
+  readonly priority: number;
+  readonly rules: readonly FilterRule[];
+}
+
+export interface FilterTable {
+  readonly sets: readonly FilterSet[];
+  readonly chains: readonly FilterChain[];
+}
+
+/** Our table as a look found it. */
+export interface SeenTable {
+  /** Undefined: something in it is none of ours. */
+  readonly table: FilterTable | undefined;
+  /** The whole of it as text, the same as long as nobody changes it. */
+  readonly picture: string;
+}
+
+/** One transaction on our table: all of it or nothing. */
+export type FilterChange =
+  | { readonly kind: "replace"; readonly table: FilterTable }
+  | { readonly kind: "elements"; readonly sets: readonly { readonly name: string; readonly add: readonly Prefix[]; readonly remove: readonly Prefix[] }[] }
+  | { readonly kind: "remove" };

@@ -1,0 +1,142 @@
+/**
+ * Our one table in nftables' JSON (libnftables-json(5)): a change as one transaction, and the table back from a listing. The other
+ * side writes some things its own way (a /32 as a bare address, one flag without its list); both ways are read.
+ */
+import { ok, type Outcome, type WorldFault } from "#base/fault.ts";
+import type { FilterChain, FilterChange, FilterMatch, FilterRule, FilterSet, FilterTable, SeenTable } from "#base/filter-table.ts";
+import type { Prefix } from "#base/prefix.ts";
+import {
+  addressField,
+  type Fields,
+  fieldsOf,
+  type Json,
+  listOf,
+  type NftObject,
+  only,
+  prefixJson,
+  readAddressField,
+  readListing,
+  readMatch,
+  readPrefix,
+  readSetName,
+  textOf,
+} from "./nft-json.ts";
+
+const ours = { family: "inet", name: "podway" } as const;
+const within = { family: ours.family, table: ours.name } as const;
+const hook = { type: "nat", hook: "postrouting", policy: "accept" } as const;
+const addressType = { 4: "ipv4_addr", 6: "ipv6_addr" } as const;
+
+/** A command that lists our table. */
+export const listOurs = `list table ${ours.family} ${ours.name}`;
+
+/** A change as commands of one transaction. */
+export function encodeChange(change: FilterChange): string {
+  return JSON.stringify({ nftables: commandsOf(change) });
+}
+
+function commandsOf(change: FilterChange): readonly Json[] {
+  // Adding what is there succeeds, so that deleting what may not be there does.
+  const away = [{ add: { table: ours } }, { delete: { table: ours } }];
+  switch (change.kind) {
+    case "remove":
+      return away;
+    case "replace":
+      return [...away, { add: { table: ours } }, ...change.table.sets.map(addSet), ...change.table.chains.flatMap(addChain)];
+    case "elements":
+      // Removed before added: in between, what is enlarged would overlap with what it was.
+      return change.sets.flatMap(({ name, add, remove }) => [...elements("delete", name, remove), ...elements("add", name, add)]);
+  }
+}
+
+const elements = (verb: "add" | "delete", name: string, prefixes: readonly Prefix[]): readonly Json[] =>
+  prefixes.length === 0 ? [] : [{ [verb]: { element: { ...within, name, elem: prefixes.map(prefixJson) } } }];
+
+function addSet({ name, family, prefixes }: FilterSet): Json {
+  const elem = [...prefixes].map(prefixJson);
+  return { add: { set: { ...within, name, type: addressType[family], flags: ["interval"], ...(elem.length > 0 && { elem }) } } };
+}
+
+function addChain({ name, priority, rules }: FilterChain): readonly Json[] {
+  return [
+    { add: { chain: { ...within, name, ...hook, prio: priority } } },
+    ...rules.map((rule) => ({ add: { rule: { ...within, chain: name, ...ruleJson(rule) } } })),
+  ];
+}
+
+function ruleJson({ matches, verdict, comment }: FilterRule): Fields {
+  const last = verdict === "return" ? { return: null } : { masquerade: { flags: "fully-random" } };
+  return { comment, expr: [...matches.map(matchJson), last] };
+}
+
+function matchJson(match: FilterMatch): Json {
+  if (match.kind === "mark") return { match: { op: "==", left: { "&": [{ meta: { key: "mark" } }, match.mask] }, right: match.value } };
+  const right = typeof match.within === "string" ? prefixJson(match.within) : `@${match.within.set}`;
+  return { match: { op: match.negated ? "!=" : "==", left: addressField(match.side, match.family), right } };
+}
+
+/** What `listOurs` answered. */
+export function decodeTable(text: string): Outcome<SeenTable, WorldFault> {
+  const listing = readListing(text);
+  if (!listing.ok) return listing;
+  const picture = JSON.stringify(listing.value, (key, value: Json) => (key === "handle" ? undefined : value));
+  return ok({ table: readTable(listing.value), picture });
+}
+
+/** Undefined: there is something in it that `encodeChange` never writes. */
+function readTable(objects: readonly NftObject[]): FilterTable | undefined {
+  const sets: FilterSet[] = [],
+    chains: { readonly name: string; readonly priority: number; readonly rules: FilterRule[] }[] = [];
+  for (const { kind, fields } of objects) {
+    if (kind === "table") continue;
+    const set = kind === "set" ? readSet(fields) : undefined,
+      chain = kind === "chain" ? readChain(fields) : undefined,
+      rule = kind === "rule" ? readRule(fields) : undefined,
+      holder = rule && chains.find(({ name }) => name === fields["chain"]);
+    if (set) sets.push(set);
+    else if (chain) chains.push(chain);
+    else if (rule && holder) holder.rules.push(rule);
+    else return undefined;
+  }
+  return { sets, chains };
+}
+
+function readSet({ name, type, flags, elem, ...rest }: Fields): FilterSet | undefined {
+  const family = type === addressType[4] ? 4 : type === addressType[6] ? 6 : undefined;
+  const isPlain = listOf(flags).join() === "interval" && Object.keys(rest).every((key) => key in within || key === "handle");
+  const prefixes = listOf(elem).map(readPrefix);
+  if (family === undefined || !isPlain || prefixes.includes(undefined)) return undefined;
+  return { name: textOf(name), family, prefixes: new Set(prefixes as Prefix[]) };
+}
+
+function readChain({ name, prio, ...rest }: Fields): { name: string; priority: number; rules: FilterRule[] } | undefined {
+  const isOurs = Object.entries(hook).every(([key, value]) => rest[key] === value);
+  return isOurs && typeof prio === "number" ? { name: textOf(name), priority: prio, rules: [] } : undefined;
+}
+
+function readRule({ expr, comment }: Fields): FilterRule | undefined {
+  const statements = listOf(expr),
+    last = only(statements.at(-1)),
+    matches = statements.slice(0, -1).map(readOurMatch);
+  const isMasquerade = last?.key === "masquerade" && [fieldsOf(last.value)["flags"]].flat().join() === "fully-random";
+  const verdict = last?.key === "return" ? "return" : isMasquerade ? "masquerade" : undefined;
+  if (verdict === undefined || matches.includes(undefined)) return undefined;
+  return { matches: matches as FilterMatch[], verdict, comment: textOf(comment) };
+}
+
+function readOurMatch(statement: Json): FilterMatch | undefined {
+  const match = readMatch(statement);
+  if (match === undefined || (match.operator !== "==" && match.operator !== "!=")) return undefined;
+  const negated = match.operator === "!=",
+    field = readAddressField(match.left);
+  if (field === undefined) return negated ? undefined : readMark(match.left, match.right);
+  const set = readSetName(match.right),
+    place = set === undefined ? readPrefix(match.right) : { set };
+  return place && { kind: "address", side: field.side, family: field.family, negated, within: place };
+}
+
+function readMark(left: Json, right: Json): FilterMatch | undefined {
+  const [what, mask] = listOf(fieldsOf(left)["&"]);
+  const isMark = fieldsOf(fieldsOf(what)["meta"])["key"] === "mark";
+  return isMark && typeof mask === "number" && typeof right === "number" ? { kind: "mark", mask, value: right } : undefined;
+}
