@@ -44,6 +44,7 @@ export class PeersDriver {
   #scheduled = false;
   #timer: NodeJS.Timeout | undefined;
   #first = 0; // where the next round of pulls begins
+  #configured = false;
   #stopped = false;
   /** Longest turn so far, for `status` and metrics. */
   longestTurnMillis = 0;
@@ -54,6 +55,7 @@ export class PeersDriver {
 
   configure(peers: readonly PeerSettings[], ranges: readonly RangeSettings[]): void {
     this.#parts.speaker.configure(peers, ranges, this.#now());
+    this.#configured = true;
     this.wake();
   }
 
@@ -65,9 +67,9 @@ export class PeersDriver {
     this.wake();
   }
 
-  /** Something may have to be done: a turn will come. */
+  /** Something may have to be done: a turn will come. None before `configure`: who has no neighbours yet has not heard all they know. */
   wake(): void {
-    if (this.#scheduled || this.#stopped) return;
+    if (this.#scheduled || this.#stopped || !this.#configured) return;
     this.#scheduled = true;
     setImmediate(() => this.#turn());
   }
