@@ -34,6 +34,8 @@ export class Speaker {
   readonly rib: Rib;
   #now = 0 as Instant;
   readonly #up = new Set<number>();
+  /** Our OPENs say that we restart: from `beginRestart` until routes are selected. */
+  #isRestarting = false;
   #routes: readonly Route[] | undefined;
   readonly #requests: Action[] = [];
 
@@ -54,6 +56,7 @@ export class Speaker {
    * `limitMillis`. Call after the first `configure`: who is configured is expected.
    */
   beginRestart(restart: RestartState, hasRanges: boolean, limitMillis: number, now: Instant): void {
+    this.#isRestarting = true;
     this.neighbours.setRestart(restart);
     const expected = this.neighbours.info().filter((peer) => !peer.dynamic);
     this.rib.deferral.begin(
@@ -115,6 +118,10 @@ export class Speaker {
   /** Decides up to `budget` prefixes; true if there is more to decide. */
   step(now: Instant, budget: number): boolean {
     this.#now = now;
+    if (this.#isRestarting && !this.rib.deferral.isDeferring(now)) {
+      this.#isRestarting = false;
+      this.neighbours.setRestart(running);
+    }
     return this.rib.step(now, budget);
   }
   pull(peer: number, room: number, now: Instant, give: (bytes: Uint8Array) => void): number {
@@ -163,7 +170,7 @@ export class Speaker {
   #sessionUp(peer: number, terms: SessionTerms): void {
     this.#up.add(peer);
     this.#routes = undefined;
-    if (!this.rib.deferral.isDeferring(this.#now)) this.neighbours.setRestart(running);
+    if (!this.#isRestarting) this.neighbours.setRestart(running);
     this.rib.up(peer, terms, this.neighbours.byId(peer)!.settings, this.#now);
   }
   #sessionDown(peer: number, end: SessionEnd): void {

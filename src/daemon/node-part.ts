@@ -160,7 +160,8 @@ class RunningNode implements NodePart {
     });
     leases.onOwn((own) => {
       streams.own$.next(own);
-      const isKnown = [...own.values()].every(({ state }) => state !== "wanted" && state !== "asking");
+      // `wanted`: none can be had now, which is an answer too; peers must not wait for it.
+      const isKnown = [...own.values()].every(({ state }) => state !== "asking");
       if (isKnown) this.#parts.bgp.speaker.rib.deferral.ownIsKnown();
       this.#parts.bgp.driver.wake();
       this.#changed();

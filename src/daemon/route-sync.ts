@@ -27,7 +27,10 @@ export class RouteSync {
     if (complete.length === peers.length) return (this.#isInSync = true);
     const internal = peers.filter((peer) => peer.role !== "external");
     const isKnown = internal.length === 0 ? complete.length > 0 : internal.some((peer) => complete.includes(peer));
-    if (!isKnown) return false;
+    if (!isKnown) {
+      this.#firstAt = undefined; // who was complete has gone again: the wait begins anew with the next
+      return false;
+    }
     this.#firstAt ??= now;
     return (this.#isInSync = now - this.#firstAt >= quietMillis);
   }
