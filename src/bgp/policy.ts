@@ -22,15 +22,17 @@ export interface CompiledPolicies {
 }
 
 interface CompiledRule {
-  readonly name: string;
   matches(rib: LocRib, prefix: number, from: Role): boolean;
   readonly accept: boolean;
   readonly rewritten: SetMemo | undefined;
 }
 
-/** Compiles policies once. `otherwise` of the last policy decides what no rule matched. */
-export function compilePolicies(policies: readonly PolicySettings[], attributes: AttributeTable): CompiledPolicies {
-  const rules = policies.flatMap((policy) => policy.rules.map((rule, i) => compileRule(`${policy.name} rule ${i + 1}`, rule, attributes)));
+/**
+ * Compiles policies once. `otherwise` of the last policy decides what no rule matched. `way`: on the way out LOCAL_PREF is not
+ * set, whatever the policy says: it is for peers of the own AS alone (RFC 4271 §5.1.5).
+ */
+export function compilePolicies(policies: readonly PolicySettings[], attributes: AttributeTable, way: "import" | "export"): CompiledPolicies {
+  const rules = policies.flatMap((policy) => policy.rules.map((rule) => compileRule(rule, attributes, way)));
   const otherwise = policies.at(-1)?.otherwise === "accept";
   return {
     filter: (rib, prefix, set, from) => {
@@ -55,10 +57,12 @@ export function explainPolicies(policies: readonly PolicySettings[], rib: LocRib
   return `no rule of ${policies.map((policy) => policy.name).join(", ")} matches, so it is ${policies.at(-1)!.otherwise}ed`;
 }
 
-function compileRule(name: string, rule: PolicyRule, attributes: AttributeTable): CompiledRule {
-  const changes = Object.keys(rule.set).length > 0;
-  const rewritten = changes ? new SetMemo(attributes, (values) => applySet(values, rule, attributes.self.asn)) : undefined;
-  return { name, matches: conditionOf(rule), accept: rule.then === "accept", rewritten };
+function compileRule(rule: PolicyRule, attributes: AttributeTable, way: "import" | "export"): CompiledRule {
+  const { localPref, ...others } = rule.set,
+    set = way === "export" || localPref === undefined ? others : rule.set;
+  const changes = Object.keys(set).length > 0;
+  const rewritten = changes ? new SetMemo(attributes, (values) => applySet(values, set, attributes.self.asn)) : undefined;
+  return { matches: conditionOf(rule), accept: rule.then === "accept", rewritten };
 }
 
 function conditionOf({ when }: PolicyRule): (rib: LocRib, prefix: number, from: Role) => boolean {
@@ -71,19 +75,17 @@ function conditionOf({ when }: PolicyRule): (rib: LocRib, prefix: number, from: 
     if (source && source !== sourceOf(from)) return false;
     if (!entries) return true;
     const bits = rib.prefixes.lengthOf(prefix);
-    return entries.some((entry) => entry.family === rib.prefixes.family && bits >= entry.ge && bits <= entry.le && isWithin(rib, prefix, entry));
+    for (const { family, bytes, length, ge, le } of entries)
+      if (family === rib.prefixes.family && bits >= ge && bits <= le && rib.prefixes.isWithin(prefix, bytes, length)) return true;
+    return false;
   };
-}
-
-function isWithin(rib: LocRib, prefix: number, entry: { readonly bytes: Uint8Array; readonly length: number }): boolean {
-  return rib.prefixes.isWithin(prefix, entry.bytes, entry.length);
 }
 
 function sourceOf(from: Role): "local" | "internal" | "external" {
   return from === roleLocal ? "local" : from === roleExternal ? "external" : "internal";
 }
 
-function applySet(values: PathAttributes, { set }: PolicyRule, ownAs: number): PathAttributes {
+function applySet(values: PathAttributes, set: PolicyRule["set"], ownAs: number): PathAttributes {
   const communities = new Set([...(values.communities ?? []), ...(set.communities ?? [])]);
   return {
     ...values,

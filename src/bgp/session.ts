@@ -276,7 +276,7 @@ export class Session {
 
   #message(buffer: Uint8Array, at: number, end: number, now: Instant): void {
     const start = at + headerLength;
-    switch (buffer[at + headerLength - 1]) {
+    switch (buffer[at + headerLength - 1]!) {
       case messageType.update:
         return this.#update(buffer, start, end, now);
       case messageType.keepalive:

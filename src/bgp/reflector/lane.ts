@@ -1,12 +1,19 @@
 /**
- * A stream of encoded UPDATEs that several members read, each at its own cursor. A hot file.
+ * A stream of encoded UPDATEs that several members read, each at its own cursor. A hot file; twin: test/bgp/twins.ts.
  *
  * Messages are written once into chunks; chunks are linked and belong to whoever still reads them, so a slow reader keeps
  * exactly what it has not read. A run is a stretch of messages whose routes came from one peer: that peer skips it, and is
- * given the run's alternative instead (the withdrawal of what it had been told by others), if there is one.
+ * given the run's alternative instead (the withdrawal of what it had been told by others), if there is one. There are runs for
+ * everyone, and runs for one member alone.
  * Holds: what was written never changes; a run never grows after somebody may have read it.
  */
-export const noSource = -1;
+/** Readers of a run: a peer's id says all but that peer. */
+export const everyone = -1;
+/** All by itself: what others need not be told. */
+export const only = (peer: number): number => -2 - peer;
+/** The peer of `only`; negative for `everyone`. */
+export const soleReader = (readers: number): number => -2 - readers;
+
 const smallChunk = 8 * 1024;
 const largeChunk = 64 * 1024;
 
@@ -15,7 +22,7 @@ class Chunk {
   used = 0;
   next: Chunk | undefined;
   readonly runStart: number[] = [];
-  readonly runSource: number[] = [];
+  readonly runReaders: number[] = [];
   readonly runAlternative: (Uint8Array | undefined)[] = [];
   readonly runMessages: number[] = [];
 
@@ -38,7 +45,7 @@ export class Lane {
   #tail = new Chunk(smallChunk);
   #written = 0;
   #large = false;
-  #source = noSource;
+  #readers = everyone;
 
   /** Octets written since the lane was made. */
   get written(): number {
@@ -55,9 +62,9 @@ export class Lane {
   }
 
   /** Starts a run. `expectMuch`: bulk is coming, use large chunks. */
-  begin(source: number, alternative: Uint8Array | undefined, expectMuch: boolean): void {
+  begin(readers: number, alternative: Uint8Array | undefined, expectMuch: boolean): void {
     this.#large = expectMuch;
-    this.#source = source;
+    this.#readers = readers;
     this.#open(alternative);
   }
 
@@ -82,7 +89,7 @@ export class Lane {
   #open(alternative: Uint8Array | undefined): void {
     const tail = this.#tail;
     tail.runStart.push(tail.used);
-    tail.runSource.push(this.#source);
+    tail.runReaders.push(this.#readers);
     tail.runAlternative.push(alternative);
     tail.runMessages.push(0);
   }
@@ -103,7 +110,7 @@ export function read(cursor: Cursor, member: number, room: number, give: (bytes:
 }
 
 function readChunk(cursor: Cursor, member: number, give: (bytes: Uint8Array) => void): number {
-  const { bytes, used, runStart, runSource, runAlternative, runMessages } = cursor.chunk;
+  const { bytes, used, runStart, runReaders, runAlternative, runMessages } = cursor.chunk;
   let from = cursor.offset,
     given = 0;
   const flush = (to: number): void => {
@@ -113,7 +120,8 @@ function readChunk(cursor: Cursor, member: number, give: (bytes: Uint8Array) => 
     }
   };
   for (let run = cursor.run; run < runStart.length; run++) {
-    if (runSource[run] !== member) {
+    const readers = runReaders[run]!;
+    if (readers < everyone ? soleReader(readers) === member : readers !== member) {
       cursor.messages += runMessages[run]!;
       continue;
     }

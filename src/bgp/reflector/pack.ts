@@ -32,6 +32,7 @@ export class Packer {
   readonly #attributes: AttributeTable;
   readonly #fourOctetAs: boolean;
   readonly #limit = 4096;
+  #last: { set: number; generation: number; originatorId: number; bytes: Uint8Array } = { set: 0, generation: 0, originatorId: -1, bytes: new Uint8Array(0) };
 
   /** `fourOctetAs`: false for peers that speak two octets (RFC 6793): their messages take a slower way. */
   constructor(attributes: AttributeTable, fourOctetAs: boolean) {
@@ -134,8 +135,16 @@ export class Packer {
     return table.copy(set, tail, length, out, at);
   }
 
-  /** AS_TRANS where needed, with AS4_PATH and AS4_AGGREGATOR beside it (RFC 6793 §4.2.2). */
+  /** AS_TRANS where needed, with AS4_PATH and AS4_AGGREGATOR beside it (RFC 6793 §4.2.2). Prefixes of one set come together. */
   #inTwoOctets(set: number, reflection: Reflection | undefined): Uint8Array {
+    const originatorId = reflection?.originatorId ?? -1,
+      generation = this.#attributes.generation[set]!,
+      last = this.#last;
+    if (last.set === set && last.generation === generation && last.originatorId === originatorId) return last.bytes;
+    this.#last = { set, generation, originatorId, bytes: this.#rewritten(set, reflection) };
+    return this.#last.bytes;
+  }
+  #rewritten(set: number, reflection: Reflection | undefined): Uint8Array {
     const values = this.#attributes.decode(set),
       writer = new Writer(512);
     const reflected = reflection && {

@@ -8,13 +8,13 @@
  * Holds: a member is either on the group's lane or in exactly one catch-up; what a member has been told is `told` plus what
  * its catch-up owes it.
  */
-import type { Instant } from "#base/time.ts";
+import { after, type Instant, millis, sooner } from "#base/time.ts";
 import { none } from "../rib/adj-rib-in.ts";
 import type { AttributeTable } from "../rib/attributes.ts";
 import type { LocRib } from "../rib/loc-rib.ts";
 import type { PeerTable, Role } from "../rib/peer-table.ts";
 import { PrefixQueue } from "../rib/queue.ts";
-import { CatchUp } from "./catch-up.ts";
+import { CatchUp, type Knowledge } from "./catch-up.ts";
 import type { Exporter } from "./export.ts";
 import { type Cursor, Lane, read } from "./lane.ts";
 import { endOfRib, type Packer } from "./pack.ts";
@@ -23,9 +23,9 @@ import { Told } from "./told.ts";
 import { type Window, windowPrefixes } from "./window.ts";
 
 /** A member may fall this far behind the others before they stop waiting for it. */
-export const lagLimitOctets = 4 * 1024 * 1024;
+const lagLimitOctets = 4 * 1024 * 1024;
 /** … and only when it has taken nothing for this long. */
-export const stallMillis = 100;
+const stallMillis = millis(100);
 const fillsPerPull = 4;
 
 export interface GroupParts {
@@ -36,8 +36,12 @@ export interface GroupParts {
   readonly window: Window;
   /** Called with a prefix this group needs no more. */
   readonly forget: (prefix: number) => void;
-  /** Called when a set grows too long for a message when told to this group, so that the prefix is withdrawn instead. */
-  readonly tooLong: (prefix: number) => void;
+  /** Called when sets grow too long for a message when told to this group, so that `count` prefixes are withdrawn instead. */
+  readonly tooLong: (prefix: number, count: number) => void;
+  /** True while paths of an earlier session of the peer are taken out: as long as one is chosen, the peer is not told another. */
+  readonly isSweeping: (peer: number) => boolean;
+  /** Overrides the limit of octets a member may lag behind. */
+  readonly lagLimitOctets?: number | undefined;
 }
 
 interface Member {
@@ -46,13 +50,23 @@ interface Member {
   cursor: Cursor;
   /** What a straggler had not read yet when it was split off. */
   readonly backlog: Uint8Array[];
-  /** `last` is due once the group has told what it owed up to here; undefined: it was sent. */
-  lastAfter: number | undefined;
-  /** End-of-RIB after the first telling, or the end of a route refresh (RFC 7313). */
-  readonly last: Uint8Array | undefined;
-  lastRead: Instant;
+  /** What it waits for before it is given `last`, and up to which count of the queue in question. */
+  waits: "for nothing" | "to begin" | "for decisions" | "for the group";
+  mark: number;
+  /** End-of-RIB after the first telling, or the end of a route refresh (RFC 7313); undefined: nothing marks the end. */
+  last: Uint8Array | undefined;
+  /** Asked for everything again before it had been told everything: it begins after that. */
+  again: Marks | undefined;
+  /** When others began to wait for it; undefined once it takes something. */
+  awaitedSince: Instant | undefined;
   /** Messages of cursors it had before. */
   messages: number;
+}
+
+/** What encloses a telling of everything again; undefined where the peer does not speak enhanced route refresh. */
+interface Marks {
+  readonly first: Uint8Array | undefined;
+  readonly last: Uint8Array | undefined;
 }
 
 export class UpdateGroup {
@@ -65,26 +79,27 @@ export class UpdateGroup {
   readonly #owed = new PrefixQueue();
   /** Counts what `pull` did beyond giving what was written: while it grows, pulling again is worth while. */
   steps = 0;
-  #owedTotal = 0;
-  #toldTotal = 0;
+  /** When waiting for a member that reads nothing is over, if the group waits for one. */
+  #waitsUntil: Instant | undefined;
+  readonly #lagLimit: number;
   readonly #catchUps = new Set<CatchUp>();
-  #source = 0;
-  readonly #reflection = { originatorId: 0, clusterId: 0 };
+  #from = 0;
+  #tooLong = 0;
+  #longPrefix = 0;
+  readonly #reflection: { originatorId: number; clusterId: number };
 
   constructor(role: Role, exporter: Exporter, parts: GroupParts) {
     this.role = role;
     this.#parts = parts;
     this.#exporter = exporter;
     this.told = new Told(parts.attributes);
+    this.#reflection = { originatorId: 0, clusterId: parts.attributes.self.clusterId };
+    this.#lagLimit = parts.lagLimitOctets ?? lagLimitOctets;
     for (let prefix = 0; prefix < parts.rib.prefixes.end; prefix++) if (parts.rib.bestOf(prefix) !== none) this.owe(prefix);
   }
 
-  get owedCount(): number {
-    return this.#owed.size;
-  }
-
   owe(prefix: number): void {
-    if (this.#owed.push(prefix)) this.#owedTotal++;
+    this.#owed.push(prefix);
   }
   /** Tells by other rules from now on: all that is chosen or was told is looked at again, and only what differs is told. */
   retell(exporter: Exporter): void {
@@ -99,25 +114,26 @@ export class UpdateGroup {
     return false;
   }
 
-  /**
-   * A new session, or one that asked for everything again (RFC 2918). New peers that come together catch up together.
-   * `first` is given before anything else, `last` when all that is owed now was told; by default End-of-RIB.
-   */
-  join(peer: number, now: Instant, first?: Uint8Array, last: Uint8Array | undefined = endOfRib(this.#parts.rib.prefixes.family)): void {
+  /** A new session: it is told everything, then given End-of-RIB (RFC 4724 §4). New peers that come together catch up together. */
+  join(peer: number): void {
     this.leave(peer);
-    let catchUp = [...this.#catchUps].find((open) => open.isOpen);
-    if (!catchUp) this.#catchUps.add((catchUp = new CatchUp(this.told, this.#parts.attributes, true)));
+    const catchUp = this.#openCatchUp("nothing"),
+      last = endOfRib(this.#parts.rib.prefixes.family);
     catchUp.members.add(peer);
-    this.members.set(peer, {
-      peer,
-      catchUp,
-      cursor: catchUp.lane.cursor(),
-      backlog: first ? [first] : [],
-      lastAfter: this.#owedTotal,
-      last,
-      lastRead: now,
-      messages: 0,
-    });
+    const cursor = catchUp.lane.cursor(),
+      waits = "to begin";
+    this.members.set(peer, { peer, catchUp, cursor, backlog: [], waits, mark: 0, last, again: undefined, awaitedSince: undefined, messages: 0 });
+  }
+
+  /**
+   * Tells a member everything again (RFC 2918), between `first` and `last` if they are given (RFC 7313). One that has not been
+   * told everything yet is told first: no beginning before our own End-of-RIB (RFC 7313 §4), and nothing in between is lost.
+   */
+  refresh(peer: number, first: Uint8Array | undefined, last: Uint8Array | undefined): void {
+    const member = this.members.get(peer);
+    if (!member) return;
+    member.again = { first, last };
+    this.#beginAgain(member);
   }
 
   leave(peer: number): void {
@@ -127,13 +143,9 @@ export class UpdateGroup {
     if (member.catchUp) this.#leaveCatchUp(member);
   }
 
-  /** True when the member has read all that is written and nothing is owed. */
-  isIdle(peer: number): boolean {
-    const member = this.members.get(peer);
-    if (!member) return true;
-    return (
-      this.#owed.size === 0 && !member.catchUp && member.backlog.length === 0 && member.cursor.position === this.#lane.written && member.lastAfter === undefined
-    );
+  /** When to pull again though nothing happens: a member that is waited for is let go then. */
+  nextDeadline(): Instant | undefined {
+    return this.#owed.size > 0 ? this.#waitsUntil : undefined;
   }
 
   /**
@@ -150,14 +162,15 @@ export class UpdateGroup {
       if (member.catchUp ? !this.#continueCatchUp(member) : !this.#fill(now)) break;
       this.steps++;
     }
-    if (tells && member.lastAfter !== undefined && this.#mayEnd(member)) {
-      member.lastAfter = undefined;
+    if (tells && member.waits !== "for nothing" && this.#mayEnd(member)) {
+      member.waits = "for nothing";
       if (member.last) {
         give(member.last);
         given += member.last.length;
       }
     }
-    if (given > 0) member.lastRead = now;
+    if (member.again && this.#beginAgain(member)) this.steps++;
+    if (given > 0) member.awaitedSince = undefined;
     return given;
   }
 
@@ -175,7 +188,7 @@ export class UpdateGroup {
     this.#exporter.close();
   }
 
-  /** The set this group should be told for a prefix now, 0 for none; `#source` says whose route it is. */
+  /** The set this group should be told for a prefix now, 0 for none; `#from` is the label of its source. */
   #wanted(prefix: number): number {
     const { rib, attributes, peers, packer } = this.#parts;
     const path = rib.bestOf(prefix);
@@ -184,12 +197,12 @@ export class UpdateGroup {
       from = peers.role[source]! as Role,
       set = rib.adjRibIn.attributes[path]!;
     if (!mayTell(this.role, from, attributes.flags[set]!)) return 0;
-    this.#source = source;
+    this.#from = peers.label[source]!;
     const told = this.#exporter.tell(rib, prefix, set, from);
     if (told === 0) return 0;
     this.#reflection.originatorId = peers.routerId[source]!;
     if (packer.fits(told, isReflected(this.role, from) ? this.#reflection : undefined, rib.prefixes)) return told;
-    this.#parts.tooLong(prefix);
+    if (this.#tooLong++ === 0) this.#longPrefix = prefix;
     return 0;
   }
 
@@ -197,25 +210,31 @@ export class UpdateGroup {
   #fill(now: Instant): boolean {
     if (this.#owed.size === 0 || !this.#haveRoom(now)) return false;
     const { window, rib } = this.#parts,
-      told = this.told;
+      told = this.told,
+      change = window.change;
+    window.begin(this.role, this.members);
     for (let n = 0; n < windowPrefixes; n++) {
       const prefix = this.#owed.shift();
       if (prefix < 0) break;
-      this.#toldTotal++;
       const before = told.setOf(prefix),
-        from = told.sourceOf(prefix),
-        set = this.#wanted(prefix),
-        source = this.#source;
-      if (set === before && (set === 0 || source === from)) {
+        from = told.labelOf(prefix),
+        set = this.#wanted(prefix);
+      if (set === before && (set === 0 || this.#from === from)) {
         if (set === 0) this.#parts.forget(prefix);
         continue;
       }
-      for (const catchUp of this.#catchUps) catchUp.note(prefix, before, from);
-      if (set !== 0) window.announce(prefix, set, source, before !== 0 && from !== source);
-      else window.withdraw(prefix, from);
-      told.put(prefix, set, source);
+      if (this.#catchUps.size > 0) for (const catchUp of this.#catchUps) catchUp.note(prefix, before, from);
+      change.prefix = prefix;
+      change.wasSet = before;
+      change.wasFrom = from;
+      change.set = set;
+      change.from = this.#from;
+      window.tell();
+      told.put(prefix, set, this.#from);
     }
-    window.emit(this.#lane, rib.prefixes, this.role, this.#parts.packer);
+    window.emit(this.#lane, rib.prefixes, this.#parts.packer);
+    if (this.#tooLong > 0) this.#parts.tooLong(this.#longPrefix, this.#tooLong);
+    this.#tooLong = 0;
     this.#forgetWithdrawn(window);
     return true;
   }
@@ -230,23 +249,49 @@ export class UpdateGroup {
 
   /** Waits for members that still read, splits off those that stopped. */
   #haveRoom(now: Instant): boolean {
-    let mayFill = true;
-    const limit = this.#lane.written - lagLimitOctets;
+    let until: Instant | undefined;
+    const limit = this.#lane.written - this.#lagLimit;
     for (const member of this.members.values()) {
       if (member.catchUp || member.cursor.position >= limit) continue;
-      if (now - member.lastRead < stallMillis) mayFill = false;
-      else this.#splitOff(member, new CatchUp(this.told, this.#parts.attributes, false));
+      const patience = after((member.awaitedSince ??= now), stallMillis);
+      if (now < patience) until = sooner(until, patience);
+      else this.#splitOff(member, new CatchUp(this.told, this.#parts.attributes, "all"));
     }
-    return mayFill;
+    this.#waitsUntil = until;
+    return until === undefined;
   }
 
   #splitOff(member: Member, catchUp: CatchUp): void {
-    read(member.cursor, member.peer, Number.MAX_SAFE_INTEGER, (bytes) => member.backlog.push(bytes));
     if (member.catchUp) this.#leaveCatchUp(member);
+    this.#moveTo(member, catchUp);
+  }
+
+  /** What is written is given first, whatever comes after. */
+  #moveTo(member: Member, catchUp: CatchUp): void {
+    read(member.cursor, member.peer, Number.MAX_SAFE_INTEGER, (bytes) => member.backlog.push(bytes));
     this.#catchUps.add(catchUp);
     catchUp.members.add(member.peer);
     member.catchUp = catchUp;
     move(member, catchUp.lane);
+  }
+
+  #openCatchUp(knowledge: Knowledge): CatchUp {
+    for (const catchUp of this.#catchUps) if (catchUp.knowledge === knowledge && catchUp.isOpen) return catchUp;
+    const made = new CatchUp(this.told, this.#parts.attributes, knowledge);
+    this.#catchUps.add(made);
+    return made;
+  }
+
+  /** True if a refresh that was asked for began. */
+  #beginAgain(member: Member): boolean {
+    if (!member.again || member.catchUp || member.waits !== "for nothing") return false;
+    const { first, last } = member.again;
+    this.#moveTo(member, this.#openCatchUp("again"));
+    if (first) member.backlog.push(first);
+    member.last = last;
+    member.waits = "to begin";
+    member.again = undefined;
+    return true;
   }
 
   /** Writes more for a member that is behind, or brings it back into the group. False if nothing was left to do. */
@@ -261,11 +306,12 @@ export class UpdateGroup {
     }
     for (const peer of catchUp.members) {
       const other = this.members.get(peer)!;
-      if (catchUp.lane.written - other.cursor.position > lagLimitOctets) this.#splitOff(other, catchUp.split());
+      if (catchUp.lane.written - other.cursor.position > this.#lagLimit) this.#splitOff(other, catchUp.split());
     }
     const withdrawn: number[] = [];
+    window.begin(this.role, catchUp.members);
     catchUp.fill(window, rib.prefixes.end, (prefix) => withdrawn.push(prefix));
-    window.emit(catchUp.lane, rib.prefixes, this.role, this.#parts.packer);
+    window.emit(catchUp.lane, rib.prefixes, this.#parts.packer);
     for (const prefix of withdrawn) this.#parts.forget(prefix);
     return true;
   }
@@ -290,8 +336,20 @@ export class UpdateGroup {
     return given;
   }
 
+  /** All that was held when the telling began has been decided, then told, then read. */
   #mayEnd(member: Member): boolean {
-    return !member.catchUp && member.backlog.length === 0 && member.cursor.position === this.#lane.written && this.#toldTotal >= member.lastAfter!;
+    const { dirty } = this.#parts.rib;
+    if (member.waits === "to begin") {
+      if (this.#parts.isSweeping(member.peer)) return false;
+      member.waits = "for decisions";
+      member.mark = dirty.pushed;
+    }
+    if (member.waits === "for decisions" && dirty.shifted >= member.mark) {
+      member.waits = "for the group";
+      member.mark = this.#owed.pushed;
+    }
+    if (member.waits !== "for the group" || this.#owed.shifted < member.mark) return false;
+    return !member.catchUp && member.backlog.length === 0 && member.cursor.position === this.#lane.written;
   }
 }
 

@@ -1,38 +1,57 @@
 /**
  * Some owed prefixes, grouped by what is to be said about them, so that one message carries all that share an attribute set
- * and a source. A hot file. Filled by an update group or a catch-up, emptied into a lane by `emit`.
+ * and a source. A hot file; twin: test/bgp/twins.ts. Filled by an update group or a catch-up, emptied into a lane by `emit`.
  *
  * Holds: a bucket's routes have one source peer, so that a member's own can be left out of what it reads (lane.ts).
  */
 import type { AttributeTable } from "../rib/attributes.ts";
 import { none } from "../rib/adj-rib-in.ts";
-import type { PeerTable, Role } from "../rib/peer-table.ts";
+import { type PeerTable, peerOfLabel, type Role, roleClient } from "../rib/peer-table.ts";
 import { grown, type PrefixTable } from "../rib/prefixes.ts";
-import type { Lane } from "./lane.ts";
+import { everyone, type Lane, only, soleReader } from "./lane.ts";
 import { type Packer, writeWithdraw } from "./pack.ts";
 import { isReflected } from "./reflect.ts";
 
 export const windowPrefixes = 4096;
 const withdrawal = 0;
 const bulkPrefixes = 512; // from here on lanes use large chunks
+const places = 2 * windowPrefixes; // a route that moves from one peer to another may take two
+
+/** What changes for one prefix: the set and the label of its source (told.ts), as told before and now; set 0 is nothing. */
+export interface Change {
+  prefix: number;
+  wasSet: number;
+  wasFrom: number;
+  set: number;
+  from: number;
+}
+
+/** Those who read the lane that is written. */
+export interface Readers {
+  has(peer: number): boolean;
+}
 
 export class Window {
   readonly #attributes: AttributeTable;
   readonly #peers: PeerTable;
   readonly #clusterId: number;
-  readonly prefixes = new Uint32Array(windowPrefixes);
-  readonly next = new Int32Array(windowPrefixes);
-  readonly #nextHeld = new Int32Array(windowPrefixes); // chain of those the source itself had been told
+  readonly prefixes = new Uint32Array(places);
+  readonly next = new Int32Array(places);
+  readonly #nextHeld = new Int32Array(places); // chain of those the source itself had been told
+  /** Filled in before `tell`; one object, reused. */
+  readonly change: Change = { prefix: 0, wasSet: 0, wasFrom: 0, set: 0, from: 0 };
   /** How many places of `prefixes` the last `emit` wrote. */
   lastCount = 0;
+  #to: Role = roleClient;
+  #members: Readers = new Set<number>();
   #count = 0;
   #buckets = 0;
-  readonly #set = new Uint32Array(windowPrefixes);
-  readonly #source = new Uint16Array(windowPrefixes);
-  readonly #head = new Int32Array(windowPrefixes);
-  readonly #tail = new Int32Array(windowPrefixes);
-  readonly #held = new Int32Array(windowPrefixes);
-  readonly #same = new Int32Array(windowPrefixes); // another bucket of the same set with another source
+  readonly #set = new Uint32Array(places);
+  readonly #readers = new Int32Array(places); // the source, who reads nothing of it, or as lane.ts says
+  readonly #head = new Int32Array(places);
+  readonly #tail = new Int32Array(places);
+  readonly #held = new Int32Array(places);
+  readonly #same = new Int32Array(places); // another bucket of the same set for other readers
   #bucketOf = new Int32Array(256); // attribute set → bucket + 1
   readonly #reflection = { originatorId: 0, clusterId: 0 };
   readonly #scratch = new Uint8Array(4096);
@@ -43,34 +62,57 @@ export class Window {
     this.#clusterId = attributes.self.clusterId;
   }
 
+  /** Begins a window for the members of one lane, `to` their role. */
+  begin(to: Role, members: Readers): void {
+    this.#to = to;
+    this.#members = members;
+  }
+
+  /**
+   * Tells members who were told one thing another, as `change` says: nothing if for each of them it is the same. Each of them
+   * was told before what `wasSet` says, but for `wasFrom`, whose route it was.
+   */
+  tell(): void {
+    const { prefix, wasSet, wasFrom, set, from } = this.change;
+    const before = peerOfLabel(wasFrom),
+      source = peerOfLabel(from);
+    if (set === 0) {
+      if (wasSet !== 0) this.#add(prefix, withdrawal, this.#members.has(before) ? before : everyone);
+    } else if (set !== wasSet || !this.#readsAlike(set, wasFrom, from)) {
+      this.announce(prefix, set, source, wasSet !== 0 && source !== before);
+    } else if (source !== before) {
+      if (this.#members.has(before)) this.#add(prefix, set, only(before));
+      if (this.#members.has(source)) this.#add(prefix, withdrawal, only(source));
+    }
+  }
+
   /** `isHeld`: the source itself had been told the prefix (by another peer's route) and must now lose it. */
   announce(prefix: number, set: number, source: number, isHeld: boolean): void {
-    const place = this.#add(prefix, set, source);
-    if (!isHeld) return;
-    const bucket = this.#find(set, source);
+    const reader = isReflected(this.#to, this.#peers.role[source]! as Role) || this.#members.has(source) ? source : everyone;
+    const place = this.#add(prefix, set, reader);
+    if (!isHeld || reader === everyone || !this.#members.has(source)) return;
+    const bucket = this.#find(set, reader);
     this.#nextHeld[place] = this.#held[bucket]!;
     this.#held[bucket] = place;
   }
-  /** `toldFrom`: the peer whose route is withdrawn; it was never told. */
-  withdraw(prefix: number, toldFrom: number): void {
-    this.#add(prefix, withdrawal, toldFrom);
-  }
 
-  /** Writes everything into the lane and empties the window. `to` is the role of the lane's members. */
-  emit(lane: Lane, table: PrefixTable, to: Role, packer: Packer): void {
+  /** Writes everything into the lane and empties the window. */
+  emit(lane: Lane, table: PrefixTable, packer: Packer): void {
     const bulk = this.#count >= bulkPrefixes;
     for (let bucket = 0; bucket < this.#buckets; bucket++) {
       const set = this.#set[bucket]!,
-        source = this.#source[bucket]!,
+        readers = this.#readers[bucket]!,
         head = this.#head[bucket]!;
       this.#bucketOf[set] = 0;
       if (set === withdrawal) {
-        lane.begin(source, undefined, bulk);
+        lane.begin(readers, undefined, bulk);
         packer.withdraw(lane, table, this, head);
         continue;
       }
-      lane.begin(source, this.#alternative(table, this.#held[bucket]!), bulk);
-      const reflected = isReflected(to, this.#peers.role[source]! as Role);
+      lane.begin(readers, this.#alternative(table, this.#held[bucket]!), bulk);
+      // a route told to one reader alone carries its ORIGINATOR_ID, or gets none: whose it is makes no difference
+      const source = readers >= 0 ? readers : soleReader(readers),
+        reflected = source >= 0 && isReflected(this.#to, this.#peers.role[source]! as Role);
       if (reflected) {
         this.#reflection.originatorId = this.#peers.routerId[source]!;
         this.#reflection.clusterId = this.#clusterId;
@@ -82,24 +124,37 @@ export class Window {
     this.#buckets = 0;
   }
 
-  #add(prefix: number, set: number, source: number): number {
+  /** True if a set reads the same whichever of two peers it came from. */
+  #readsAlike(set: number, a: number, b: number): boolean {
+    if (a === b) return true;
+    const role = this.#peers.role,
+      p = peerOfLabel(a),
+      q = peerOfLabel(b);
+    const isOne = isReflected(this.#to, role[p]! as Role),
+      isOther = isReflected(this.#to, role[q]! as Role);
+    if (!isOne && !isOther) return true;
+    // reflection adds the identifier of the peer it came from, unless there is one: labels of now, or their roles are unknown
+    return isOne && isOther && this.#attributes.originatorId[set] !== 0 && this.#peers.label[p] === a && this.#peers.label[q] === b;
+  }
+
+  #add(prefix: number, set: number, readers: number): number {
     const place = this.#count++;
     this.prefixes[place] = prefix;
     this.next[place] = none;
-    const bucket = this.#find(set, source);
+    const bucket = this.#find(set, readers);
     if (this.#head[bucket] === none) this.#head[bucket] = place;
     else this.next[this.#tail[bucket]!] = place;
     this.#tail[bucket] = place;
     return place;
   }
 
-  #find(set: number, source: number): number {
+  #find(set: number, readers: number): number {
     if (set >= this.#bucketOf.length) this.#bucketOf = grown(this.#bucketOf, Math.max(this.#attributes.end, this.#bucketOf.length * 2));
     const first = this.#bucketOf[set]! - 1;
-    for (let bucket = first; bucket !== none; bucket = this.#same[bucket]!) if (this.#source[bucket] === source) return bucket;
+    for (let bucket = first; bucket !== none; bucket = this.#same[bucket]!) if (this.#readers[bucket] === readers) return bucket;
     const made = this.#buckets++;
     this.#set[made] = set;
-    this.#source[made] = source;
+    this.#readers[made] = readers;
     this.#head[made] = none;
     this.#held[made] = none;
     this.#same[made] = first;

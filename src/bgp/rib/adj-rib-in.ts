@@ -2,11 +2,12 @@
  * Adj-RIBs-In of one family as columns: one row per (prefix, peer), chained by prefix. A hot file; twin: test/bgp/twins.ts.
  *
  * Holds: at most one path per prefix and peer; the row keeps one hold on its attribute set; a row given back is reused.
- * A path whose epoch is not its peer's is stale: of an earlier session, kept under graceful restart or waiting to be swept.
+ * A path whose epoch is not its peer's is stale: of an earlier session, kept under graceful restart or waiting to be swept,
+ * or not told again in a refresh under way.
  */
 import type { AttributeTable } from "./attributes.ts";
 import { grown } from "./prefixes.ts";
-import type { PeerTable } from "./peer-table.ts";
+import { isOlder, type PeerTable } from "./peer-table.ts";
 
 export const none = -1;
 const noPrefix = 0xffff_ffff;
@@ -19,7 +20,7 @@ export class AdjRibIn {
   peer = new Uint16Array(1024);
   attributes = new Uint32Array(1024);
   next = new Int32Array(1024);
-  epoch = new Uint8Array(1024);
+  epoch = new Uint16Array(1024);
   /** First path of each prefix, by prefix id, or `none`. */
   head = new Int32Array(1024).fill(none);
   #end = 0;
@@ -45,20 +46,26 @@ export class AdjRibIn {
 
   /** The path of this prefix from this peer, or `none`. */
   find(prefix: number, peer: number): number {
-    if (prefix >= this.head.length) return none;
     let path = this.head[prefix]!;
     while (path !== none && this.peer[path] !== peer) path = this.next[path]!;
     return path;
   }
 
-  /** Puts or replaces the path; true if anything but its freshness changed. */
+  /** Puts or replaces the path; true if anything but its freshness changed: the attributes, or who it is that has the peer's id. */
   set(prefix: number, peer: number, attributes: number): boolean {
-    if (prefix >= this.head.length) this.#growHead(prefix);
-    const path = this.find(prefix, peer);
+    const path = this.find(prefix, peer),
+      column = peer * 2 + this.#family,
+      epoch = this.#peers.epoch[column]!;
     if (path !== none) {
-      this.epoch[path] = this.#peers.epoch[peer]!;
-      const before = this.attributes[path]!;
-      if (before === attributes) return false;
+      const before = this.attributes[path]!,
+        held = this.epoch[path]!;
+      let isOther = false;
+      if (held !== epoch) {
+        isOther = isOlder(held, this.#peers.since[column]!);
+        this.epoch[path] = epoch;
+        this.#peers.old[column]!--;
+      }
+      if (before === attributes) return isOther;
       this.#attributes.retain(attributes);
       this.#attributes.release(before);
       this.attributes[path] = attributes;
@@ -68,18 +75,17 @@ export class AdjRibIn {
     this.prefix[made] = prefix;
     this.peer[made] = peer;
     this.attributes[made] = attributes;
-    this.epoch[made] = this.#peers.epoch[peer]!;
+    this.epoch[made] = epoch;
     this.next[made] = this.head[prefix]!;
     this.head[prefix] = made;
     this.#attributes.retain(attributes);
-    this.#peers.paths[peer * 2 + this.#family]!++;
+    this.#peers.paths[column]!++;
     this.#live++;
     return true;
   }
 
   /** Takes the path away; true if there was one. */
   remove(prefix: number, peer: number): boolean {
-    if (prefix >= this.head.length) return false;
     let before: number = none,
       path = this.head[prefix]!;
     while (path !== none && this.peer[path] !== peer) {
@@ -90,7 +96,9 @@ export class AdjRibIn {
     if (before === none) this.head[prefix] = this.next[path]!;
     else this.next[before] = this.next[path]!;
     this.#attributes.release(this.attributes[path]!);
-    this.#peers.paths[peer * 2 + this.#family]!--;
+    const column = peer * 2 + this.#family;
+    this.#peers.paths[column]!--;
+    if (this.epoch[path] !== this.#peers.epoch[column]) this.#peers.old[column]!--;
     this.prefix[path] = noPrefix;
     this.next[path] = this.#free;
     this.#free = path;
@@ -103,7 +111,7 @@ export class AdjRibIn {
   }
   isStale(path: number): boolean {
     const peer = this.peer[path]!;
-    return this.#peers.up[peer] === 0 || this.epoch[path] !== this.#peers.epoch[peer];
+    return this.#peers.up[peer] === 0 || this.epoch[path] !== this.#peers.epoch[peer * 2 + this.#family];
   }
 
   #take(): number {
@@ -124,7 +132,9 @@ export class AdjRibIn {
     return path;
   }
 
-  #growHead(prefix: number): void {
+  /** Makes room for paths of this prefix: before the first of the other verbs that name it. */
+  cover(prefix: number): void {
+    if (prefix < this.head.length) return;
     let size = this.head.length;
     while (size <= prefix) size *= 2;
     const before = this.head.length;

@@ -48,7 +48,7 @@ export class ImportFilters {
   }
 
   #compile(key: string, policies: readonly PolicySettings[]): Shared {
-    const compiled = compilePolicies(policies, this.#attributes);
+    const compiled = compilePolicies(policies, this.#attributes, "import");
     const shared = { key, compiled, filter: ((rib, prefix, set) => compiled.filter(rib, prefix, set, roleExternal)) satisfies ImportFilter, users: 0 };
     this.#shared.set(key, shared);
     return shared;

@@ -148,7 +148,7 @@ export class Ingest {
       if (told !== 0) rib.put(prefix, peer, told);
       else {
         this.#refuse(peer, 1);
-        if (!rib.withdraw(prefix, peer)) rib.dirty.push(prefix); // so that an id nobody needs is given back
+        rib.refuse(prefix, peer);
       }
       at += 1 + ((length + 7) >> 3);
     }

@@ -57,10 +57,10 @@ export class LocRib {
     return true;
   }
 
-  /** Something that is no attribute changed (a next hop, a policy, a role): decide again and tell again. */
-  touch(prefix: number): void {
-    if (prefix < this.#best.length && this.#best[prefix]! >= 0) this.#unsettle(prefix);
-    this.dirty.push(prefix);
+  /** The prefix was announced and is not believed: what the peer said of it before goes, and the id too if nobody needs it. */
+  refuse(prefix: number, peer: number): void {
+    if (prefix >= this.#best.length) this.#grow(prefix);
+    if (!this.withdraw(prefix, peer)) this.dirty.push(prefix);
   }
 
   /** The chosen path, or `none`; never unsettled. */
@@ -91,5 +91,6 @@ export class LocRib {
     const before = this.#best.length;
     this.#best = grown(this.#best, size);
     this.#best.fill(none, before);
+    this.adjRibIn.cover(size - 1);
   }
 }

@@ -1,8 +1,9 @@
 /** What the RIB must know of each neighbour, as columns by peer id. Id 0 is ourselves: locally originated routes. */
+import { assert } from "#base/assert.ts";
 import type { Ip } from "#base/ip.ts";
 import { familyOf, ipBytes } from "#base/ip.ts";
 import type { PeerRole } from "#base/settings.ts";
-import type { FamilyIndex, SessionTerms } from "../terms.ts";
+import { type FamilyIndex, ipv4Unicast, ipv6Unicast, type SessionTerms } from "../terms.ts";
 import { grown } from "./prefixes.ts";
 
 export const localPeer = 0;
@@ -16,24 +17,45 @@ export function roleNumber(role: PeerRole): Role {
   return role === "client" ? roleClient : role === "non-client" ? roleNonClient : roleExternal;
 }
 
+/** Peer ids lie below this; what is above in a label counts who had the id. */
+export const peerIds = 0x2000;
+export const peerOfLabel = (label: number): number => label & (peerIds - 1);
+const epochs = 0x1_0000;
+
+/** True if epoch `a` is before `b`. They go round: a peer has fewer than half of all of them in its paths (stale.ts). */
+export function isOlder(a: number, b: number): boolean {
+  const distance = (b - a) & (epochs - 1);
+  return distance > 0 && distance < epochs / 2;
+}
+
 export class PeerTable {
   role = new Uint8Array(64);
   routerId = new Uint32Array(64);
   remoteAs = new Uint32Array(64);
-  /** Counts sessions, modulo 256: a path with another number than its peer's is of an earlier session (stale). */
-  epoch = new Uint8Array(64);
+  /** By peer and family; counts sessions and refreshes. A path with another number than its peer's is stale. */
+  epoch = new Uint16Array(64 * 2);
   up = new Uint8Array(64);
   #address = new Uint32Array(64 * 4);
   /** Paths held, by peer and family: received and accepted. */
   paths = new Uint32Array(64 * 2);
+  /** Those of them that are not of the epoch of now. */
+  old = new Uint32Array(64 * 2);
+  /** By peer and family: the first epoch of the speaker that has the id now. */
+  since = new Uint16Array(64 * 2);
+  /** The peer's id, and in the bits above how often another speaker (identifier, AS or role) took it: same label, same words. */
+  label = new Uint16Array(64);
   readonly terms: (SessionTerms | undefined)[] = [];
 
   get end(): number {
     return this.role.length;
   }
 
-  open(peer: number, terms: SessionTerms): void {
+  /** A session begins: what is held is of an earlier one. False if that was with another speaker, or in another role. */
+  open(peer: number, terms: SessionTerms): boolean {
+    assert(peer < peerIds, "peer ids fit into a label");
     this.#room(peer);
+    const isSame = this.role[peer] === roleNumber(terms.role) && this.routerId[peer] === terms.remoteId && this.remoteAs[peer] === terms.remoteAs;
+    if (!isSame) this.label[peer] = this.label[peer] === 0 ? peer : this.label[peer]! + peerIds;
     this.role[peer] = roleNumber(terms.role);
     this.routerId[peer] = terms.remoteId;
     this.remoteAs[peer] = terms.remoteAs;
@@ -41,12 +63,25 @@ export class PeerTable {
     this.terms[peer] = terms;
     const words = addressWords(terms.remote);
     for (let w = 0; w < 4; w++) this.#address[peer * 4 + w] = words[w]!;
+    for (const family of [ipv4Unicast, ipv6Unicast] as const) {
+      this.beginEpoch(peer, family);
+      if (!isSame) this.since[peer * 2 + family] = this.epoch[peer * 2 + family]!;
+    }
+    return isSame;
+  }
+  beginEpoch(peer: number, family: FamilyIndex): void {
+    this.epoch[peer * 2 + family]!++;
+    this.old[peer * 2 + family] = this.paths[peer * 2 + family]!;
   }
   close(peer: number): void {
     this.up[peer] = 0;
   }
   holds(peer: number): number {
     return peer < this.end ? this.paths[peer * 2]! + this.paths[peer * 2 + 1]! : 0;
+  }
+  /** Paths of earlier epochs: of the session before this one, or not told again in a refresh. */
+  holdsOld(peer: number): number {
+    return peer < this.end ? this.old[peer * 2]! + this.old[peer * 2 + 1]! : 0;
   }
   speaks(peer: number, family: FamilyIndex): boolean {
     return this.up[peer] === 1 && this.terms[peer]!.families.includes(family);
@@ -68,7 +103,10 @@ export class PeerTable {
     this.role = grown(this.role, size);
     this.routerId = grown(this.routerId, size);
     this.remoteAs = grown(this.remoteAs, size);
-    this.epoch = grown(this.epoch, size);
+    this.epoch = grown(this.epoch, size * 2);
+    this.label = grown(this.label, size);
+    this.old = grown(this.old, size * 2);
+    this.since = grown(this.since, size * 2);
     this.up = grown(this.up, size);
     this.#address = grown(this.#address, size * 4);
     this.paths = grown(this.paths, size * 2);

@@ -8,6 +8,11 @@ export class PrefixQueue {
   #ring = new Uint32Array(256);
   #first = 0;
   #count = 0;
+  /** How many ids were ever taken out, and how many were ever put in: the queue keeps order, so a count taken now says when. */
+  shifted = 0;
+  get pushed(): number {
+    return this.shifted + this.#count;
+  }
   #marked = new Uint8Array(128); // one bit per prefix id
 
   get size(): number {
@@ -35,6 +40,7 @@ export class PrefixQueue {
     const prefix = this.#ring[this.#first]!;
     this.#first = (this.#first + 1) & (this.#ring.length - 1);
     this.#count--;
+    this.shifted++;
     this.#marked[prefix >> 3]! &= ~(1 << (prefix & 7));
     if (this.#count === 0 && this.#ring.length > 65_536) this.#ring = new Uint32Array(256);
     if (this.#count === 0) this.#first = 0;

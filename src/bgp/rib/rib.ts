@@ -10,7 +10,7 @@ import { familyOf, ipBytes } from "#base/ip.ts";
 import { note, type Note } from "#base/note.ts";
 import { type Prefix, prefixFamily, prefixParts } from "#base/prefix.ts";
 import type { PolicySettings, SessionSettings } from "#base/settings.ts";
-import { after, Deadlines, type Instant, millis } from "#base/time.ts";
+import { after, type Instant, millis, sooner } from "#base/time.ts";
 import type { PathAttributes } from "#wire/bgp/attribute.ts";
 import { encodeRouteRefresh } from "#wire/bgp/message.ts";
 import { peerFault } from "#wire/bgp/notification.ts";
@@ -28,7 +28,7 @@ import { Ingest } from "./ingest.ts";
 import { LocRib } from "./loc-rib.ts";
 import { localPeer, PeerTable, roleExternal, roleLocal, roleNumber } from "./peer-table.ts";
 import type { Self } from "./scan.ts";
-import { Sweep } from "./sweep.ts";
+import { StalePaths } from "./stale.ts";
 
 export interface RibSettings extends Self {
   readonly address: Ip;
@@ -36,6 +36,8 @@ export interface RibSettings extends Self {
   readonly policies: Readonly<Record<string, PolicySettings>>;
   /** True if `takeChanges` is wanted: costs a text per changed prefix. */
   readonly observes: boolean;
+  /** How far a peer may fall behind the others of its update group; by default update-group.ts says. */
+  readonly lagLimitOctets?: number;
 }
 
 /** Peers for whom a change of settings is not done yet. */
@@ -52,16 +54,13 @@ export class Rib {
   readonly ribs: readonly [LocRib, LocRib];
   readonly deferral = new Deferral();
   readonly #settings: RibSettings;
-  readonly #sweeps: readonly [Sweep, Sweep];
+  readonly #stale: StalePaths;
   readonly #ingest: Ingest;
   readonly #filters: ImportFilters;
   #policies: Readonly<Record<string, PolicySettings>>;
   readonly #groups: readonly [Map<string, UpdateGroup>, Map<string, UpdateGroup>] = [new Map(), new Map()];
   readonly #groupOf: readonly [Map<number, UpdateGroup>, Map<number, UpdateGroup>] = [new Map(), new Map()];
   readonly #session = new Map<number, SessionSettings>();
-  readonly #stale = new Deadlines<`${number}`>();
-  /** Peer → families whose End-of-RIB this session has seen. */
-  readonly #complete = new Map<number, Set<FamilyIndex>>();
   readonly #packers: { readonly four: Packer; readonly two: Packer };
   readonly #window: Window;
   #changes = new Set<Prefix>();
@@ -75,7 +74,7 @@ export class Rib {
     this.attributes = new AttributeTable(settings);
     this.#filters = new ImportFilters(this.attributes);
     this.ribs = [new LocRib(ipv4Unicast, this.attributes, this.peers), new LocRib(ipv6Unicast, this.attributes, this.peers)];
-    this.#sweeps = [new Sweep(this.ribs[0]), new Sweep(this.ribs[1])];
+    this.#stale = new StalePaths(this.peers, this.ribs);
     this.#packers = { four: new Packer(this.attributes, true), two: new Packer(this.attributes, false) };
     this.#window = new Window(this.attributes, this.peers);
     this.peers.role[localPeer] = roleLocal;
@@ -102,19 +101,15 @@ export class Rib {
 
   up(peer: number, terms: SessionTerms, session: SessionSettings, now: Instant): void {
     this.#now = now;
-    for (const sweep of this.#sweeps) sweep.finish(peer);
     this.#ingest.begin(peer);
-    this.peers.open(peer, terms);
-    this.peers.epoch[peer]!++;
+    const isSame = this.peers.open(peer, terms);
     this.#session.set(peer, session);
-    this.#complete.set(peer, new Set());
-    this.#stale.disarm(`${peer}`);
     this.#useImport(peer, terms, session);
-    this.#keepOrSweep(peer, terms, session, now);
+    this.#stale.up(peer, terms, isSame, after(now, millis((session.gracefulRestart?.staleSeconds ?? 0) * 1000)));
     for (const family of terms.families) {
       const group = this.#group(family, terms, session);
       this.#groupOf[family].set(peer, group);
-      group.join(peer, now);
+      group.join(peer);
     }
     this.deferral.up(peer, terms, now);
   }
@@ -124,17 +119,13 @@ export class Rib {
     this.#now = now;
     const terms = this.peers.terms[peer];
     if (!terms || this.peers.up[peer] === 0) return;
-    for (const sweep of this.#sweeps) sweep.finish(peer); // a second restart: what was stale before goes (RFC 4724 §4.2)
     this.peers.close(peer);
-    this.#complete.delete(peer);
-    for (const family of [ipv4Unicast, ipv6Unicast] as const) {
-      this.#groupOf[family].get(peer)?.leave(peer);
-      this.#groupOf[family].delete(peer);
-      const kept = end.retain && terms.gracefulRestart?.families.some((listed) => listed.family === family);
-      if (!kept) this.#sweeps[family].ask(peer);
+    this.#stale.down(peer, terms, end.retain, now);
+    this.#filters.use(peer, undefined);
+    for (const groups of this.#groupOf) {
+      groups.get(peer)?.leave(peer);
+      groups.delete(peer);
     }
-    if (end.retain && terms.gracefulRestart && this.peers.holds(peer) > 0)
-      this.#stale.arm(`${peer}`, after(now, millis(terms.gracefulRestart.restartSeconds * 1000)));
     this.deferral.down(peer);
     this.#closeEmptyGroups();
   }
@@ -168,7 +159,7 @@ export class Rib {
   #regroup(family: FamilyIndex): number[] {
     const groups = this.#groups[family],
       strays: number[] = [];
-    for (const [key, group] of [...groups]) {
+    for (const [key, group] of Array.from(groups)) {
       const members = [...group.members.keys()].map((peer) => ({ peer, terms: this.peers.terms[peer]!, session: this.#session.get(peer)! }));
       const keys = members.map(({ terms, session }) => this.#groupKey(family, terms, session)),
         next = keys[0];
@@ -188,7 +179,8 @@ export class Rib {
     const fault = this.#ingest.update(peer, bytes, start, end);
     if (fault) return fault;
     const most = this.#session.get(peer)?.maxPrefixes;
-    if (most === undefined || this.peers.holds(peer) <= most) return undefined;
+    // what an earlier session left and this one has not told again is on its way out, or will be told again
+    if (most === undefined || this.peers.holds(peer) - this.peers.holdsOld(peer) <= most) return undefined;
     const data = Uint8Array.of(0, 1, 1, most >>> 24, (most >>> 16) & 255, (most >>> 8) & 255, most & 255);
     return peerFault(6, 1, `the peer announced more than the ${most} prefixes it may (maxPrefixes)`, data);
   }
@@ -201,9 +193,9 @@ export class Rib {
       const enhanced = this.peers.terms[peer]!.enhancedRefresh,
         afi = family + 1;
       const mark = (kind: 1 | 2): Uint8Array | undefined => (enhanced ? encodeRouteRefresh({ afi, safi: 1, subtype: kind }) : undefined);
-      this.#groupOf[family].get(peer)?.join(peer, now, mark(1), mark(2));
-    } else if (subtype === 1) this.peers.epoch[peer]!++;
-    else if (subtype === 2) this.#sweeps[family].ask(peer);
+      this.#groupOf[family].get(peer)?.refresh(peer, mark(1), mark(2));
+    } else if (subtype === 1) this.#stale.beginRefresh(peer, family);
+    else if (subtype === 2) this.#stale.endRefresh(peer, family);
   }
 
   /** Announces a prefix of our own; the next hop defaults to this node. */
@@ -228,14 +220,14 @@ export class Rib {
   step(now: Instant, budget: number): boolean {
     this.#now = now;
     this.#expire(now);
+    this.#stale.step();
     if (this.deferral.isDeferring(now)) return false;
     let left = budget;
     for (const rib of this.ribs) {
-      this.#sweeps[rib.family]!.step();
       const groups = [...this.#groups[rib.family].values()];
       for (; left > 0 && rib.dirty.size > 0; left--) this.#settle(rib, rib.dirty.shift(), groups);
     }
-    return this.ribs.some((rib) => rib.dirty.size > 0) || this.#sweeps.some((sweep) => !sweep.isIdle);
+    return this.ribs.some((rib) => rib.dirty.size > 0) || !this.#stale.isIdle;
   }
 
   /** See UpdateGroup.pull. */
@@ -259,12 +251,12 @@ export class Rib {
   }
 
   nextDeadline(): Instant | undefined {
-    const stale = this.#stale.nearest(),
-      deferral = this.deferral.nextDeadline();
-    return stale === undefined ? deferral : deferral === undefined ? stale : (Math.min(stale, deferral) as Instant);
+    let due = sooner(this.#stale.nextDeadline(), this.deferral.nextDeadline());
+    for (const groups of this.#groups) for (const group of groups.values()) due = sooner(due, group.nextDeadline());
+    return due;
   }
 
-  /** Prefixes whose best path changed since the last call (only with `observes`). */
+  /** Prefixes one of whose paths changed, the best or another, since the last call (only with `observes`). */
   takeChanges(): ReadonlySet<Prefix> {
     const changes = this.#changes;
     if (changes.size > 0) this.#changes = new Set();
@@ -277,13 +269,11 @@ export class Rib {
   }
 
   isForgotten(peer: number): boolean {
-    return this.peers.holds(peer) === 0 && !this.#sweeps.some((sweep) => sweep.isFor(peer)) && !this.#groupOf.some((groups) => groups.has(peer));
+    return this.peers.holds(peer) === 0 && !this.#stale.isSweeping(peer) && !this.#groupOf.some((groups) => groups.has(peer));
   }
   /** True if the peer is up and has sent End-of-RIB for every family of its session. */
   hasToldAll(peer: number): boolean {
-    const terms = this.peers.terms[peer],
-      families = this.#complete.get(peer);
-    return terms !== undefined && this.peers.up[peer] === 1 && families?.size === terms.families.length;
+    return this.peers.up[peer] === 1 && this.#stale.hasToldAll(peer);
   }
   /** Prefixes a peer announced and that are not held: a loop, or refused by policy. Counted since its session began. */
   refusedOf(peer: number): number {
@@ -301,12 +291,12 @@ export class Rib {
   }
 
   #settle(rib: LocRib, prefix: number, groups: readonly UpdateGroup[]): void {
-    const changed = rib.settle(prefix);
-    if (!changed) {
+    // Also where the choice stands: a path as good as the chosen one may have come or gone.
+    if (this.#settings.observes) this.#changes.add(rib.prefixes.text(prefix));
+    if (!rib.settle(prefix)) {
       if (rib.adjRibIn.head[prefix] === none) this.#forget(rib, prefix);
       return;
     }
-    if (this.#settings.observes) this.#changes.add(rib.prefixes.text(prefix));
     for (const group of groups) group.owe(prefix);
     if (groups.length === 0 && rib.bestOf(prefix) === none) this.#forget(rib, prefix);
   }
@@ -335,7 +325,7 @@ export class Rib {
 
   #exporter(family: FamilyIndex, terms: SessionTerms, session: SessionSettings): Exporter {
     const to = roleNumber(terms.role),
-      policy = to === roleExternal ? compilePolicies(this.#named(session.export), this.attributes) : undefined;
+      policy = to === roleExternal ? compilePolicies(this.#named(session.export), this.attributes, "export") : undefined;
     return new Exporter(
       { to, family: family === ipv4Unicast ? 4 : 6, self: this.#self(family, terms), nextHopSelf: session.nextHopSelf, policy },
       this.attributes,
@@ -354,12 +344,9 @@ export class Rib {
       packer: terms.fourOctetAs ? this.#packers.four : this.#packers.two,
       window: this.#window,
       forget: (prefix) => this.#forget(rib, prefix),
-      tooLong: (prefix) =>
-        this.#notes.push(
-          note("warn", "bgp.too-long", "the attributes of a route leave no room for it in a message, so it is withdrawn (RFC 8654 §4)", {
-            prefix: rib.prefixes.text(prefix),
-          }),
-        ),
+      tooLong: (prefix, count) => this.#sayTooLong(rib.prefixes.text(prefix), count),
+      isSweeping: (peer) => this.#stale.isSweeping(peer),
+      lagLimitOctets: this.#settings.lagLimitOctets,
     };
     const group = new UpdateGroup(roleNumber(terms.role), this.#exporter(family, terms, session), parts);
     this.#groups[family].set(key, group);
@@ -385,35 +372,20 @@ export class Rib {
     return names.map((name) => this.#policies[name]).filter((policy) => policy !== undefined);
   }
 
-  /** RFC 4724 §4.2: what of the earlier session survives this OPEN. */
-  #keepOrSweep(peer: number, terms: SessionTerms, session: SessionSettings, now: Instant): void {
-    if (this.peers.holds(peer) === 0) return;
-    let kept = false;
-    for (const family of [ipv4Unicast, ipv6Unicast] as const) {
-      const listed = terms.gracefulRestart?.families.find((one) => one.family === family);
-      if (listed?.forwarding && terms.families.includes(family)) kept = true;
-      else this.#sweeps[family].ask(peer);
-    }
-    if (kept) this.#stale.arm(`${peer}`, after(now, millis((session.gracefulRestart?.staleSeconds ?? 0) * 1000)));
-  }
-
   #endOfRib(peer: number, family: FamilyIndex): void {
-    this.#sweeps[family].ask(peer);
-    this.#complete.get(peer)?.add(family);
+    this.#stale.endOfRib(peer, family);
     this.deferral.endOfRib(peer, family, this.#now);
   }
 
   #expire(now: Instant): void {
-    for (let due = this.#stale.due(now); due !== undefined; due = this.#stale.due(now)) {
-      const peer = Number(due);
-      for (const sweep of this.#sweeps) sweep.ask(peer);
-      this.#note(
-        "warn",
-        "bgp.stale-expired",
-        "the time to keep routes of a restarting peer is over; what it has not announced again is withdrawn (RFC 4724 §4.2)",
-        peer,
-      );
-    }
+    const text = "the time to keep routes of a restarting peer is over; what it has not announced again is withdrawn (RFC 4724 §4.2)";
+    for (const peer of this.#stale.expire(now)) this.#note("warn", "bgp.stale-expired", text, peer);
+  }
+
+  #sayTooLong(prefix: Prefix, count: number): void {
+    const others = count > 1 ? ` and ${count - 1} more` : "";
+    const text = `the attributes of a route leave no room for it in a message, so it is withdrawn${others} (RFC 8654 §4)`;
+    this.#notes.push(note("warn", "bgp.too-long", text, { prefix }));
   }
 
   #note(level: Note["level"], event: string, text: string, peer: number): void {

@@ -1,15 +1,22 @@
 /**
- * Takes the stale paths of some peers out of a family's Adj-RIBs-In, some rows at a time: a session that ended, a graceful
- * restart that is over. One walk serves every peer that was asked for before it began; others wait for the next walk.
+ * Takes old paths of some peers out of a family's Adj-RIBs-In, some rows at a time: a session that ended, a graceful restart
+ * or a refresh that is over. One walk serves every peer that was asked for before it began; others wait for the next walk.
+ *
+ * Holds: what is asked for is a fact about paths ("older than this epoch"), not about the state of the peer, so that the peer
+ * may come, go and tell new paths while the walk is under way. Later asks about a peer never name an earlier epoch.
  */
 import type { LocRib } from "./loc-rib.ts";
+import { isOlder, peerIds } from "./peer-table.ts";
 
 const rowsPerStep = 32_768;
+const nothing = -1;
 
 export class Sweep {
   readonly #rib: LocRib;
-  #now = new Set<number>();
-  #next = new Set<number>();
+  /** Peer → its paths older than this epoch go. */
+  #next = new Map<number, number>();
+  #now = new Map<number, number>();
+  readonly #least = new Int32Array(peerIds).fill(nothing); // #now as a column
   #at = 0;
 
   constructor(rib: LocRib) {
@@ -23,35 +30,32 @@ export class Sweep {
     return this.#now.has(peer) || this.#next.has(peer);
   }
 
-  ask(peer: number): void {
-    this.#next.add(peer);
-  }
-
-  /** Ends the walk for one peer at once: what is stale by its state now goes, before that state changes. */
-  finish(peer: number): void {
-    if (!this.isFor(peer)) return;
-    this.#now.delete(peer);
-    this.#next.delete(peer);
-    this.#rows(0, this.#rib.adjRibIn.end, (of) => of === peer);
+  ask(peer: number, olderThan: number): void {
+    this.#next.set(peer, olderThan);
   }
 
   step(): void {
-    if (this.#now.size === 0) {
-      if (this.#next.size === 0) return;
-      [this.#now, this.#next] = [this.#next, this.#now];
-      this.#at = 0;
+    if (this.#now.size === 0 && !this.#begin()) return;
+    const table = this.#rib.adjRibIn,
+      end = Math.min(table.end, this.#at + rowsPerStep),
+      least = this.#least;
+    for (let path = this.#at; path < end; path++) {
+      const peer = table.peer[path]!;
+      if (least[peer] !== nothing && table.isUsed(path) && isOlder(table.epoch[path]!, least[peer]!)) this.#rib.withdraw(table.prefix[path]!, peer);
     }
-    const end = Math.min(this.#rib.adjRibIn.end, this.#at + rowsPerStep);
-    this.#rows(this.#at, end, (of) => this.#now.has(of));
     this.#at = end;
-    if (end === this.#rib.adjRibIn.end) this.#now.clear();
+    if (end === table.end) this.#finish();
   }
 
-  #rows(from: number, to: number, isMeant: (peer: number) => boolean): void {
-    const table = this.#rib.adjRibIn;
-    for (let path = from; path < to; path++) {
-      const peer = table.peer[path]!;
-      if (table.isUsed(path) && isMeant(peer) && table.isStale(path)) this.#rib.withdraw(table.prefix[path]!, peer);
-    }
+  #begin(): boolean {
+    if (this.#next.size === 0) return false;
+    [this.#now, this.#next] = [this.#next, this.#now];
+    for (const [peer, epoch] of this.#now) this.#least[peer] = epoch;
+    this.#at = 0;
+    return true;
+  }
+  #finish(): void {
+    for (const peer of this.#now.keys()) this.#least[peer] = nothing;
+    this.#now.clear();
   }
 }
