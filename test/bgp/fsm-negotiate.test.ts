@@ -10,7 +10,8 @@ import { identityOf, session } from "./settings-of.ts";
 const us = identityOf("10.0.0.1");
 const idle: RestartState = { restarting: false, forwarding: [0, 1] };
 const ends = { local: "10.0.0.1" as Ip, remote: "10.0.0.2" as Ip };
-const ipv4 = { afi: 1, safi: 1 }, ipv6 = { afi: 2, safi: 1 };
+const ipv4 = { afi: 1, safi: 1 },
+  ipv6 = { afi: 2, safi: 1 };
 
 /** What a full-grown neighbour says, and what is different about this one. */
 function theirs(more: Partial<Open> = {}, capabilities: Partial<Capabilities> = {}): Open {
@@ -28,7 +29,8 @@ function refused(open: Open, settings = session): string {
 }
 /** Capability codes of an OPEN as they stand on the wire. */
 function codesOf(open: Open): number[] {
-  const bytes = encodeOpen(open), codes: number[] = [];
+  const bytes = encodeOpen(open),
+    codes: number[] = [];
   for (let at = 31; at < bytes.length; at += 2 + bytes[at + 1]!) codes.push(bytes[at]!);
   return codes;
 }
@@ -46,7 +48,10 @@ describe("our OPEN", () => {
       restarting: true,
       notification: true,
       restartSeconds: 120,
-      families: [{ ...ipv4, forwarding: false }, { ...ipv6, forwarding: true }],
+      families: [
+        { ...ipv4, forwarding: false },
+        { ...ipv6, forwarding: true },
+      ],
     });
     expect(ourOpen(us, session, idle).capabilities.gracefulRestart?.restarting).toBe(false);
   });
@@ -66,10 +71,20 @@ describe("our OPEN", () => {
 describe("what is refused", () => {
   const table: readonly (readonly [string, Open, Partial<typeof session>, string])[] = [
     ["another AS", theirs({ asn: 64_513 }), {}, "2/2 [] the peer is AS 64513, configured is AS 64512"],
-    ["our own identifier within the AS", theirs({ bgpIdentifier: ip4Number("10.0.0.1") }), {}, "2/3 [] the peer uses our own BGP Identifier 10.0.0.1: give one of the two another router id"],
+    [
+      "our own identifier within the AS",
+      theirs({ bgpIdentifier: ip4Number("10.0.0.1") }),
+      {},
+      "2/3 [] the peer uses our own BGP Identifier 10.0.0.1: give one of the two another router id",
+    ],
     ["our own identifier in another AS (RFC 6286)", theirs({ asn: 65_001, bgpIdentifier: ip4Number("10.0.0.1") }), { remoteAs: 65_001 }, "agreed"],
     ["no common family", theirs({}, { families: [ipv6] }), { families: ["ipv4"] }, "2/7 [1,4,0,1,0,1] no address family is offered by both sides"],
-    ["no capabilities where IPv6 is wanted", withoutCapabilities(theirs()), { families: ["ipv6"] }, "2/7 [1,4,0,2,0,1] no address family is offered by both sides"],
+    [
+      "no capabilities where IPv6 is wanted",
+      withoutCapabilities(theirs()),
+      { families: ["ipv6"] },
+      "2/7 [1,4,0,2,0,1] no address family is offered by both sides",
+    ],
     ["nothing", theirs(), {}, "agreed"],
   ];
   for (const [name, open, more, answer] of table) {
@@ -96,7 +111,15 @@ describe("what is agreed on", () => {
     expect(plain).toMatchObject({ fourOctetAs: false, enhancedRefresh: false, gracefulRestart: undefined, families: [0] });
   });
   test("graceful restart as the peer told it, for common families; N only from both", () => {
-    const restart = { restarting: true, notification: false, restartSeconds: 77, families: [{ ...ipv6, forwarding: true }, { afi: 25, safi: 70, forwarding: true }] };
+    const restart = {
+      restarting: true,
+      notification: false,
+      restartSeconds: 77,
+      families: [
+        { ...ipv6, forwarding: true },
+        { afi: 25, safi: 70, forwarding: true },
+      ],
+    };
     expect(agreed(theirs({}, { gracefulRestart: restart })).gracefulRestart).toEqual({
       restarting: true,
       notification: false,

@@ -60,8 +60,12 @@ test("a shutdown text is cut at a code point to 128 octets, which every peer can
 });
 
 test("each cause is one sentence", () => {
-  expect(describeCause({ kind: "received", code: 6, subcode: 2, data: ceaseWithText(2, "maintenance").data })).toBe('peer sent Cease/Administrative Shutdown: "maintenance"');
-  expect(describeCause({ kind: "sent", fault: peerFault(4, 0, "hold timer expired: nothing heard for 9 s") })).toBe("hold timer expired: nothing heard for 9 s (sent Hold Timer Expired)");
+  expect(describeCause({ kind: "received", code: 6, subcode: 2, data: ceaseWithText(2, "maintenance").data })).toBe(
+    'peer sent Cease/Administrative Shutdown: "maintenance"',
+  );
+  expect(describeCause({ kind: "sent", fault: peerFault(4, 0, "hold timer expired: nothing heard for 9 s") })).toBe(
+    "hold timer expired: nothing heard for 9 s (sent Hold Timer Expired)",
+  );
   expect(describeCause({ kind: "tcp", text: "connection lost: reset" })).toBe("connection lost: reset");
 });
 
@@ -71,7 +75,8 @@ describe("which connection goes in a collision (newer, older; us against them)",
   const dialled = (established?: ReturnType<typeof up>): { outgoing: boolean; established: typeof established } => ({ outgoing: true, established });
   const inbound = (established?: ReturnType<typeof up>): { outgoing: boolean; established: typeof established } => ({ outgoing: false, established });
   const [high, low] = [speaker(0x8000_0001), speaker(1)];
-  const soon = 1000 as Instant, later = 60_000 as Instant;
+  const soon = 1000 as Instant,
+    later = 60_000 as Instant;
   const table: readonly (readonly [string, "newer" | "older" | undefined, "newer" | "older" | undefined])[] = [
     ["the senior keeps its own dial: inbound comes second", "newer", loser({ newer: inbound(), older: dialled() }, high, low, soon)],
     ["the senior keeps its own dial: the dial comes second", "older", loser({ newer: dialled(), older: inbound() }, high, low, soon)],
@@ -82,9 +87,17 @@ describe("which connection goes in a collision (newer, older; us against them)",
     ["twice from one side: the older was given up", "older", loser({ newer: inbound(), older: inbound() }, high, low, soon)],
     ["Established wins", "newer", loser({ newer: inbound(), older: inbound(up(undefined)) }, low, high, later)],
     ["Established wins over graceful restart for no family", "newer", loser({ newer: inbound(), older: inbound(up(restartOf(true, 0))) }, low, high, later)],
-    ["a peer with graceful restart has restarted, senior or not", "older", loser({ newer: inbound(), older: inbound(up(restartOf(false, 1))) }, low, high, soon)],
+    [
+      "a peer with graceful restart has restarted, senior or not",
+      "older",
+      loser({ newer: inbound(), older: inbound(up(restartOf(false, 1))) }, low, high, soon),
+    ],
     ["the same when we had dialled, long ago", "older", loser({ newer: inbound(), older: dialled(up(restartOf(false, 1))) }, high, low, later)],
-    ["dialled just now it is a collision: the senior keeps Established", "newer", loser({ newer: inbound(), older: dialled(up(restartOf(false, 1))) }, high, low, soon)],
+    [
+      "dialled just now it is a collision: the senior keeps Established",
+      "newer",
+      loser({ newer: inbound(), older: dialled(up(restartOf(false, 1))) }, high, low, soon),
+    ],
     ["dialled just now it is a collision: the junior waits", undefined, loser({ newer: inbound(), older: dialled(up(undefined)) }, low, high, soon)],
   ];
   for (const [name, expected, answer] of table) test(name, () => expect(answer).toBe(expected));

@@ -82,10 +82,15 @@ const inSession = (subcode: number, tail: string): Record<string, [State, string
   ConnectRetry: ["Idle", `NOTIFICATION 5/0[], close, ${off}, ${hold}, ended sent${tail}`],
   IdleHold: ["Idle", `NOTIFICATION 5/0[], close, ${off}, ${hold}, ended sent${tail}`],
   ...Object.fromEntries(
-    ([["open", 1], ["openHold0", 1], ["update", 2], ["keepalive", 4], ["refresh", 5]] as const).map(([name, type]) => [
-      name,
-      ["Idle", `NOTIFICATION 5/${subcode}[${type}], close, ${off}, ${hold}, ended sent${tail}`],
-    ]),
+    (
+      [
+        ["open", 1],
+        ["openHold0", 1],
+        ["update", 2],
+        ["keepalive", 4],
+        ["refresh", 5],
+      ] as const
+    ).map(([name, type]) => [name, ["Idle", `NOTIFICATION 5/${subcode}[${type}], close, ${off}, ${hold}, ended sent${tail}`]]),
   ),
 });
 const listening = (cancel: string): Record<string, [State, string]> => ({
@@ -213,7 +218,16 @@ describe("back-off", () => {
 
   test("dials are eager at first, then double to the configured time", () => {
     const backOff = new BackOff(20);
-    expect(Array.from({ length: 22 }, () => backOff.nextDial() as number)).toEqual([...Array<number>(15).fill(1000), 2000, 4000, 8000, 16_000, 20_000, 20_000, 20_000]);
+    expect(Array.from({ length: 22 }, () => backOff.nextDial() as number)).toEqual([
+      ...Array<number>(15).fill(1000),
+      2000,
+      4000,
+      8000,
+      16_000,
+      20_000,
+      20_000,
+      20_000,
+    ]);
     backOff.established();
     expect(backOff.nextDial()).toBe(1000);
   });

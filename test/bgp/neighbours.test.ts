@@ -154,7 +154,10 @@ describe("two connections", () => {
   }
 
   test("the higher identifier keeps the connection it dialled", () => {
-    for (const order of [[1, 2], [2, 1]] as const) {
+    for (const order of [
+      [1, 2],
+      [2, 1],
+    ] as const) {
       const { hub, said } = collide("10.0.0.0", order);
       expect(said.filter((line) => !line.endsWith("KEEPALIVE"))).toEqual(cease7(2));
       hub.hear(1, encodeKeepalive());
@@ -250,7 +253,8 @@ describe("two connections", () => {
 });
 
 describe("ranges", () => {
-  const wide = rangeOf("wide", "10.0.0.0/8", { limit: 2 }), narrow = rangeOf("narrow", "10.1.0.0/16", { role: "non-client" });
+  const wide = rangeOf("wide", "10.0.0.0/8", { limit: 2 }),
+    narrow = rangeOf("narrow", "10.1.0.0/16", { role: "non-client" });
 
   test("a configured peer comes before the longest range, that before a shorter one, and else there is no entry", () => {
     const hub = new Hub([peerOf("fixed", "10.1.0.5", { passive: true })], [wide, narrow]);
@@ -313,7 +317,8 @@ describe("ranges", () => {
 });
 
 describe("another document", () => {
-  const a = peerOf("a", "10.0.0.2", { passive: true }), b = peerOf("b", "10.0.0.3", { passive: true });
+  const a = peerOf("a", "10.0.0.2", { passive: true }),
+    b = peerOf("b", "10.0.0.3", { passive: true });
 
   test("who is removed is told so, hard, and its id stays taken while its routes are held", () => {
     const hub = new Hub([a, b]).establish(1, "10.0.0.2").establish(2, "10.0.0.3");
@@ -407,7 +412,7 @@ describe("stopping", () => {
     const hub = all();
     hub.neighbours.stop("shutdown", "bye", at(0));
     const said = hub.take();
-    expect(said).toContain("4: Cease/Administrative Shutdown: \"bye\"");
+    expect(said).toContain('4: Cease/Administrative Shutdown: "bye"');
     expect(said.find((line) => line.startsWith("2:"))).toMatch(/^2: Cease\/Hard Reset \(Cease\/Administrative Shutdown: "bye"\)$/);
     expect(hub.accept(9, "10.0.0.2")).toEqual(["close 9 destroy"]);
     expect(hub.sleep(1_000_000)).toEqual([]);
@@ -429,8 +434,20 @@ test("what is shown of an Established neighbour", () => {
   hub.sleep(5000);
   hub.establish(1, "10.0.0.2", { holdSeconds: 30, families: ["ipv6"] });
   expect(hub.neighbours.byId(1)).toMatchObject({
-    id: 1, name: "a", address: "10.0.0.2", asn: 64_512, role: "client", dynamic: false, state: "Established", since: 5000,
-    families: ["ipv6"], holdSeconds: 30, remoteId: 0x0a00_0002, flaps: 0, gracefulRestart: true, reason: "has not gone down since it was configured",
+    id: 1,
+    name: "a",
+    address: "10.0.0.2",
+    asn: 64_512,
+    role: "client",
+    dynamic: false,
+    state: "Established",
+    since: 5000,
+    families: ["ipv6"],
+    holdSeconds: 30,
+    remoteId: 0x0a00_0002,
+    flaps: 0,
+    gracefulRestart: true,
+    reason: "has not gone down since it was configured",
   });
 });
 

@@ -5,7 +5,9 @@ import { chance } from "../sim/chance.ts";
 
 test("against a plain map: nobody is woken late, and everybody who is due is woken", () => {
   for (let seed = 1; seed <= 200; seed++) {
-    const random = chance(seed), agenda = new Agenda(), wants = new Map<number, number>();
+    const random = chance(seed),
+      agenda = new Agenda(),
+      wants = new Map<number, number>();
     let now = 0;
     for (let step = 0; step < 300; step++) {
       const key = Math.floor(random() * 20);
@@ -26,7 +28,10 @@ test("against a plain map: nobody is woken late, and everybody who is due is wok
         if (wanted !== undefined && wanted <= now) wants.delete(due);
         agenda.set(due, wants.get(due) as Instant | undefined);
       }
-      expect([...wants.values()].every((wanted) => wanted > now), `seed ${seed} step ${step}: nobody is left behind`).toBe(true);
+      expect(
+        [...wants.values()].every((wanted) => wanted > now),
+        `seed ${seed} step ${step}: nobody is left behind`,
+      ).toBe(true);
     }
   }
 });

@@ -11,7 +11,8 @@ import { describe, expect, test } from "vitest";
 import { RecordingSink } from "./recording-sink.ts";
 import { identityOf, peerOf, session } from "./settings-of.ts";
 
-const local = "10.0.0.1" as Ip, remote = "10.0.0.2" as Ip;
+const local = "10.0.0.1" as Ip,
+  remote = "10.0.0.2" as Ip;
 const at = (ms: number): Instant => ms as Instant;
 
 /** A session layer with one passive neighbour, spoken to by hand. */
@@ -81,9 +82,13 @@ const join = (...parts: readonly Uint8Array[]): Uint8Array => Uint8Array.from(pa
 describe("framing", () => {
   const big = updateOf(Uint8Array.from({ length: 9000 }, (_, i) => i & 0xff));
   const stream = join(encodeOpen(theirOpen()), encodeKeepalive(), endOfRib, big, updateOf(Uint8Array.of(0, 0, 0, 0, 9)), encodeKeepalive());
-  const bodies = [4, 9000, 5], body = Buffer.concat([endOfRib.subarray(19), big.subarray(19), Uint8Array.of(0, 0, 0, 0, 9)]);
+  const bodies = [4, 9000, 5],
+    body = Buffer.concat([endOfRib.subarray(19), big.subarray(19), Uint8Array.of(0, 0, 0, 0, 9)]);
   const expectAll = ({ sink, neighbours }: Bench, how: string): void => {
-    expect(sink.updates.map(({ length }) => length), how).toEqual(bodies);
+    expect(
+      sink.updates.map(({ length }) => length),
+      how,
+    ).toEqual(bodies);
     expect(Buffer.concat(sink.updates).equals(body), how).toBe(true);
     expect(neighbours.isEstablished(1), how).toBe(true);
   };
@@ -257,7 +262,14 @@ describe("messages", () => {
 
   test("a route refresh reaches the RIB for agreed families and known subtypes alone", () => {
     const bench = new Bench({ families: ["ipv4"] }).establish();
-    for (const [afi, safi, subtype] of [[1, 1, 0], [1, 1, 1], [1, 1, 2], [1, 1, 3], [2, 1, 0], [1, 128, 0]] as const) {
+    for (const [afi, safi, subtype] of [
+      [1, 1, 0],
+      [1, 1, 1],
+      [1, 1, 2],
+      [1, 1, 3],
+      [2, 1, 0],
+      [1, 128, 0],
+    ] as const) {
       expect(bench.hear(encodeRouteRefresh({ afi, safi, subtype }))).toEqual([]);
     }
     expect(bench.sink.log).toEqual(["up 1", "refresh 1 0 0", "refresh 1 0 1", "refresh 1 0 2"]);
@@ -271,7 +283,10 @@ describe("messages", () => {
   });
 
   test("a NOTIFICATION is never answered with one, however odd or short", () => {
-    for (const bytes of [encodeNotification({ code: 99, subcode: 77, data: Uint8Array.of(1, 2) }), encodeNotification({ code: 6, subcode: 9, data: new Uint8Array(0) })]) {
+    for (const bytes of [
+      encodeNotification({ code: 99, subcode: 77, data: Uint8Array.of(1, 2) }),
+      encodeNotification({ code: 6, subcode: 9, data: new Uint8Array(0) }),
+    ]) {
       const bench = new Bench().establish();
       expect(bench.hear(bytes)).toEqual(["close 1 end", "note bgp.down"]);
     }

@@ -1,0 +1,459 @@
+/**
+ * The whole RIB against a model of maps: peers of all roles come, go, restart, announce, withdraw, refresh and read slowly, under
+ * one seed. After each rest every peer must have been told exactly what the model says, and nothing else on the way.
+ */
+import { assert } from "#base/assert.ts";
+import { type Ip, ipBytes } from "#base/ip.ts";
+import { type Prefix, prefixParts } from "#base/prefix.ts";
+import type { PeerRole, PolicyRule, PolicySettings, SessionSettings } from "#base/settings.ts";
+import type { FamilyIndex, SessionTerms } from "#bgp/terms.ts";
+import { prependAs } from "#wire/bgp/as-path.ts";
+import type { PathAttributes } from "#wire/bgp/attribute.ts";
+import { chance } from "../sim/chance.ts";
+import { at, nothingLive, own, restartOf, RibPeers, sequence, termsOf, v4Hop, v6Hop } from "./rib-peers.ts";
+import { session } from "./settings-of.ts";
+import { routeText, type ToldReader } from "./told-reader.ts";
+import { bestByElimination, bitsOf, isLoop, toldByTable, type TwinPath, type TwinRole } from "./twins.ts";
+
+interface ModelPath {
+  readonly attributes: PathAttributes;
+  stale: boolean;
+}
+interface ModelPeer {
+  readonly id: number;
+  readonly role: PeerRole;
+  terms: SessionTerms;
+  settings: SessionSettings;
+  isUp: boolean;
+  readonly isSlow: boolean;
+  deadline: number | undefined;
+  readonly complete: Set<FamilyIndex>;
+  readonly refreshing: Set<FamilyIndex>;
+  readonly paths: readonly [Map<Prefix, ModelPath>, Map<Prefix, ModelPath>];
+  /** What it announces, whatever becomes of it. */
+  readonly says: readonly [Map<Prefix, PathAttributes>, Map<Prefix, PathAttributes>];
+  reader: ToldReader | undefined;
+}
+
+const families: readonly FamilyIndex[] = [0, 1];
+const prefixes: readonly (readonly Prefix[])[] = [
+  Array.from({ length: 40 }, (_, i) => `10.1.${i}.0/24` as Prefix).concat(["0.0.0.0/0", "10.1.0.0/16", "10.1.3.7/32"] as Prefix[]),
+  Array.from({ length: 16 }, (_, i) => `fd00:1:${i + 1}::/64` as Prefix).concat(["::/0", "fd00:1:1::7/128"] as Prefix[]),
+];
+const familyOf = (prefix: Prefix): FamilyIndex => (prefix.includes(":") ? 1 : 0);
+
+const rule = (more: Partial<PolicyRule>): PolicyRule => ({ when: {}, then: "accept", set: {}, ...more });
+const within = (prefix: string, ge: number, le: number): PolicyRule["when"] => ({ prefixes: [{ prefix: prefix as Prefix, ge, le }] });
+const policy = (name: string, otherwise: "accept" | "reject", ...rules: PolicyRule[]): PolicySettings => ({ name, rules, otherwise });
+const policiesOf = (variant: number): Record<string, PolicySettings> => ({
+  all: policy("all", "accept"),
+  lift: policy(
+    "lift",
+    "accept",
+    rule({ when: within("10.1.0.0/20", 20, 32), set: { localPref: 200 + variant, communities: [0xfde8_0063] } }),
+    rule({ when: within("10.1.16.0/20", 20, 32), then: "reject" }),
+  ),
+  out: policy(
+    "out",
+    variant === 2 ? "reject" : "accept",
+    rule({ when: { source: "internal", ...within("10.1.0.0/21", 21, 32) }, then: "reject" }),
+    rule({ when: { source: "local" }, set: { med: 7 + variant, prepend: 2, localPref: 9 } }),
+    rule({ when: within("fd00:1:4::/46", 46, 64), then: "reject" }),
+  ),
+});
+
+/** First match over the rules; undefined is a refusal. Export leaves LOCAL_PREF alone. */
+function applyPolicies(
+  policies: readonly PolicySettings[],
+  prefix: Prefix,
+  attributes: PathAttributes,
+  from: TwinRole,
+  isExport: boolean,
+): PathAttributes | undefined {
+  const source = from === "local" || from === "external" ? from : "internal",
+    { bytes, length } = prefixParts(prefix);
+  const isWithin = (one: { readonly prefix: Prefix; readonly ge: number; readonly le: number }): boolean => {
+    const outer = prefixParts(one.prefix);
+    return outer.bytes.length === bytes.length && length >= one.ge && length <= one.le && bitsOf(bytes, length).startsWith(bitsOf(outer.bytes, outer.length));
+  };
+  for (const { when, then, set } of policies.flatMap(({ rules }) => rules)) {
+    if ((when.source && when.source !== source) || (when.prefixes && !when.prefixes.some(isWithin))) continue;
+    if (then === "reject") return undefined;
+    const communities = [...new Set([...(attributes.communities ?? []), ...(set.communities ?? [])])].toSorted((a, b) => a - b);
+    return {
+      ...attributes,
+      ...(set.localPref !== undefined && !isExport ? { localPref: set.localPref } : {}),
+      ...(set.med !== undefined ? { med: set.med } : {}),
+      ...(communities.length > 0 ? { communities: Uint32Array.from(communities) } : {}),
+      ...(set.prepend !== undefined ? { asPath: prependAs(attributes.asPath ?? [], own.asn, set.prepend) } : {}),
+    };
+  }
+  return policies.at(-1)?.otherwise === "accept" ? attributes : undefined;
+}
+
+export class RibModel {
+  readonly world: RibPeers;
+  readonly #random: () => number;
+  readonly #peers: ModelPeer[] = [];
+  readonly #own = new Set<Prefix>();
+  /** Counts changes of what is held for a prefix. */
+  readonly #version = new Map<Prefix, number>();
+  #variant = 0;
+  readonly done = { ends: 0, refreshes: 0, checks: 0, told: 0 };
+
+  constructor(seed: number) {
+    this.#random = chance(seed);
+    this.world = new RibPeers({ policies: policiesOf(0), lagLimitOctets: this.#pick([300, 2000, 100_000]), observes: this.#is(0.5) });
+    for (let id = 1; id <= 7; id++) this.#addPeer(id);
+  }
+
+  run(rounds: number): void {
+    for (let round = 0; round < rounds; round++) {
+      for (let n = Math.floor(this.#random() * 60); n >= 0; n--) this.#act();
+      this.#rest();
+    }
+    for (const peer of this.#peers) if (peer.isUp) this.#down(peer, false);
+    for (const prefix of this.#own) this.world.rib.withdrawOwn(prefix);
+    this.#advance(1_000_000);
+    this.world.settle();
+    for (const [what, count] of Object.entries(this.world.live()))
+      assert(count === nothingLive[what as keyof typeof nothingLive], `${count} ${what} are left when everybody is gone`);
+    for (const { id } of this.#peers) assert(this.world.rib.isForgotten(id), `peer ${id} is forgotten`);
+  }
+
+  #addPeer(id: number): void {
+    const role = this.#pick(["client", "client", "non-client", "non-client", "external"] as const);
+    const terms = termsOf(id, role, {
+      families: this.#pick([[0, 1], [0, 1], [0], [1]] as FamilyIndex[][]),
+      fourOctetAs: this.#is(0.85),
+      enhancedRefresh: this.#is(0.6),
+      gracefulRestart: this.#is(0.6) ? restartOf([]) : undefined,
+    });
+    const outside = role === "external" && this.#is(0.9);
+    const settings: SessionSettings = {
+      ...session,
+      role,
+      remoteAs: terms.remoteAs,
+      nextHopSelf: this.#is(0.3),
+      import: outside ? [this.#pick(["all", "lift"])] : [],
+      export: outside ? [this.#pick(["all", "out", "out"])] : [],
+    };
+    const peer: ModelPeer = {
+      id,
+      role,
+      terms,
+      settings,
+      isUp: false,
+      isSlow: this.#is(0.3),
+      deadline: undefined,
+      complete: new Set(),
+      refreshing: new Set(),
+      paths: [new Map(), new Map()],
+      says: [new Map(), new Map()],
+      reader: undefined,
+    };
+    this.#peers.push(peer);
+  }
+
+  #act(): void {
+    const peer = this.#pick(this.#peers),
+      n = this.#random();
+    this.#advance(this.#pick([0, 1, 20, 60]));
+    if (n < 0.02) this.#advance(this.#pick([130_000, 310_000]));
+    else if (n < 0.05) this.#flipOwn();
+    else if (n < 0.06) this.#changePolicies();
+    else if (!peer.isUp) {
+      if (n < 0.5) this.#up(peer);
+    } else if (n < 0.11) this.#down(peer, this.#is(0.6));
+    else if (n < 0.15) this.#endOfRib(peer, this.#pick(families));
+    else if (n < 0.19) this.#askRefresh(peer);
+    else if (n < 0.24) this.#refresh(peer, this.#pick(families));
+    else if (n < 0.8) this.#announceSome(peer);
+    else this.#withdrawSome(peer);
+    if (this.#is(0.5)) this.world.rib.step(this.world.now, this.#pick([1, 5, 1000]));
+    for (const reader of this.#peers) if (reader.isUp && this.#is(reader.isSlow ? 0.02 : 0.4)) this.world.pull(reader.id, this.#pick([1, 60, 500, 65_536]));
+  }
+
+  #up(peer: ModelPeer): void {
+    const isSettled = this.#is(0.6);
+    if (isSettled) while (this.world.rib.step(this.world.now, 1000));
+    const isSame = this.#is(0.9),
+      { terms } = peer;
+    const gracefulRestart =
+      terms.gracefulRestart && restartOf(this.#pick([[0, 1], [0, 1], [0], []] as FamilyIndex[][]), this.#pick([[0, 1], [0, 1], [1]] as FamilyIndex[][]));
+    peer.terms = { ...terms, gracefulRestart, remoteId: isSame ? terms.remoteId : terms.remoteId + 256 };
+    peer.isUp = true;
+    peer.complete.clear();
+    peer.refreshing.clear();
+    let keeps = false;
+    for (const family of families) {
+      const kept = isSame && peer.terms.families.includes(family) && gracefulRestart?.families.some((one) => one.family === family && one.forwarding);
+      for (const [prefix, path] of peer.paths[family]) {
+        if (kept) path.stale = keeps = true;
+        else this.#drop(peer, prefix);
+      }
+    }
+    peer.deadline = keeps ? this.world.now + peer.settings.gracefulRestart!.staleSeconds * 1000 : undefined;
+    peer.says[0].clear();
+    peer.says[1].clear();
+    peer.reader = this.world.up(peer.id, peer.terms, peer.settings);
+    this.#listen(peer.reader, isSettled);
+  }
+
+  /** End-of-RIB comes once per family, and not before what was held when the session began. */
+  #listen(reader: ToldReader, isSettled: boolean): void {
+    const heard: FamilyIndex[] = [],
+      versions = new Map(this.#version);
+    const atFirst = families.map((family) => (isSettled ? this.#expected(reader.peer, family) : new Map<Prefix, string>()));
+    reader.onHeard = (what, family) => {
+      if (what === "endRefresh") this.done.refreshes++;
+      if (what !== "endOfRib") return;
+      assert(!heard.includes(family) && reader.terms.families.includes(family), `peer ${reader.peer}: End-of-RIB once for each family`);
+      heard.push(family);
+      this.done.ends++;
+      for (const prefix of atFirst[family]!.keys())
+        assert(
+          versions.get(prefix) !== this.#version.get(prefix) || reader.routes[family].has(prefix),
+          `peer ${reader.peer}: ${prefix} was held when the session began and is told before End-of-RIB`,
+        );
+    };
+  }
+
+  #down(peer: ModelPeer, retain: boolean): void {
+    const restart = retain ? peer.terms.gracefulRestart : undefined;
+    peer.isUp = false;
+    for (const family of families) {
+      const kept = restart?.families.some((one) => one.family === family);
+      for (const [prefix, path] of peer.paths[family]) {
+        if (!kept || (path.stale && !peer.refreshing.has(family))) this.#drop(peer, prefix);
+        else path.stale = true;
+      }
+    }
+    peer.deadline = restart && this.#holds(peer) ? this.world.now + restart.restartSeconds * 1000 : undefined;
+    peer.reader = undefined;
+    this.world.down(peer.id, retain);
+  }
+
+  #endOfRib(peer: ModelPeer, family: FamilyIndex): void {
+    if (!peer.terms.families.includes(family)) return;
+    this.world.endOfRib(peer.id, family);
+    if (peer.complete.has(family)) return;
+    peer.complete.add(family);
+    this.#sweep(peer, family);
+    if (peer.complete.size === peer.terms.families.length) peer.deadline = undefined;
+  }
+
+  /** The peer tells everything again, or most of it, or stops in the middle. */
+  #refresh(peer: ModelPeer, family: FamilyIndex): void {
+    if (!peer.terms.families.includes(family)) return;
+    this.world.rib.refresh(peer.id, family, 1, this.world.now);
+    if (!peer.terms.gracefulRestart || peer.complete.has(family)) {
+      peer.refreshing.add(family);
+      for (const path of peer.paths[family].values()) path.stale = true;
+    }
+    for (const [prefix, attributes] of peer.says[family]) if (this.#is(0.8)) this.#announce(peer, [prefix], attributes);
+    if (this.#is(0.2)) return;
+    this.world.rib.refresh(peer.id, family, 2, this.world.now);
+    if (peer.refreshing.delete(family)) this.#sweep(peer, family);
+  }
+
+  #askRefresh(peer: ModelPeer): void {
+    peer.reader!.mayRepeat = true;
+    this.world.rib.refresh(peer.id, this.#pick(families), 0, this.world.now);
+  }
+
+  #announceSome(peer: ModelPeer): void {
+    const family = this.#pick(families),
+      count = this.#pick([1, 1, 3, 12]);
+    const attributes = this.#attributes(peer, family);
+    const some = [...new Set(Array.from({ length: count }, () => this.#pick(prefixes[family]!)))];
+    this.#announce(peer, some, attributes);
+  }
+
+  #announce(peer: ModelPeer, some: readonly Prefix[], attributes: PathAttributes): void {
+    const family = familyOf(some[0]!),
+      takes = peer.terms.families.includes(family);
+    this.world.announce(peer.id, attributes, ...some);
+    if (!takes) return;
+    for (const prefix of some) {
+      peer.says[family].set(prefix, attributes);
+      const taken = this.#taken(peer, prefix, attributes);
+      if (taken) {
+        peer.paths[family].set(prefix, { attributes: taken, stale: false });
+        this.#touch(prefix);
+      } else this.#drop(peer, prefix);
+    }
+  }
+
+  #withdrawSome(peer: ModelPeer): void {
+    const family = this.#pick(families),
+      some = [...new Set(Array.from({ length: this.#pick([1, 4, 20]) }, () => this.#pick(prefixes[family]!)))];
+    this.world.withdraw(peer.id, ...some);
+    if (!peer.terms.families.includes(family)) return;
+    for (const prefix of some) {
+      peer.says[family].delete(prefix);
+      this.#drop(peer, prefix);
+    }
+  }
+
+  #flipOwn(): void {
+    const prefix = this.#pick(prefixes[this.#pick(families)]!);
+    this.#touch(prefix);
+    if (this.#own.delete(prefix)) this.world.rib.withdrawOwn(prefix);
+    else {
+      this.#own.add(prefix);
+      this.world.rib.originate(prefix);
+    }
+  }
+
+  #changePolicies(): void {
+    this.#variant = this.#pick([0, 1, 2]);
+    const { rib } = this.world;
+    rib.usePolicies(policiesOf(this.#variant));
+    const { ask, reset } = rib.reconfigure((id) => this.#peers[id - 1]!.settings);
+    for (const id of reset) this.#down(this.#peers[id - 1]!, false);
+    for (const prefix of prefixes.flat()) this.#touch(prefix);
+    for (const id of ask) {
+      const peer = this.#peers[id - 1]!;
+      for (const family of families) for (const [prefix, attributes] of peer.says[family]) this.#announce(peer, [prefix], attributes);
+    }
+  }
+
+  #advance(millis: number): void {
+    this.world.now = at(this.world.now + millis);
+    for (const peer of this.#peers) {
+      if (peer.deadline === undefined || this.world.now < peer.deadline) continue;
+      peer.deadline = undefined;
+      for (const family of families) if (!peer.isUp || !peer.complete.has(family)) this.#sweep(peer, family);
+    }
+    this.world.rib.step(this.world.now, 1);
+  }
+
+  #sweep(peer: ModelPeer, family: FamilyIndex): void {
+    for (const [prefix, path] of peer.paths[family]) if (path.stale) this.#drop(peer, prefix);
+  }
+  #drop(peer: ModelPeer, prefix: Prefix): void {
+    if (peer.paths[familyOf(prefix)].delete(prefix)) this.#touch(prefix);
+  }
+  #touch(prefix: Prefix): void {
+    this.#version.set(prefix, (this.#version.get(prefix) ?? 0) + 1);
+  }
+  #holds(peer: ModelPeer): boolean {
+    return peer.paths[0].size + peer.paths[1].size > 0;
+  }
+
+  /** What the RIB keeps of an announcement; undefined for nothing. */
+  #taken(peer: ModelPeer, prefix: Prefix, attributes: PathAttributes): PathAttributes | undefined {
+    if (isLoop(attributes, own)) return undefined;
+    if (peer.role !== "external") return attributes;
+    if (attributes.asPath?.[0]?.asns[0] !== peer.terms.remoteAs) return undefined;
+    return applyPolicies(this.#policies(peer.settings.import), prefix, attributes, "external", false);
+  }
+  #policies(names: readonly string[]): readonly PolicySettings[] {
+    return names.map((name) => policiesOf(this.#variant)[name]!);
+  }
+
+  #attributes(peer: ModelPeer, family: FamilyIndex): PathAttributes {
+    const outside = peer.role === "external",
+      hop = this.#pick([1, 2, peer.id + 10]);
+    const first = outside ? [this.#is(0.95) ? peer.terms.remoteAs : 64_999] : [];
+    return {
+      origin: this.#pick([0, 0, 1]),
+      asPath: sequence(...first, ...this.#pick([[], [], [64_701], [64_701, 70_000], [64_702], [own.asn]])),
+      nextHop: family === 0 ? v4Hop(hop) : v6Hop(hop),
+      ...(this.#is(0.3) && { med: this.#pick([10, 20]) }),
+      ...(!outside && this.#is(0.9) && { localPref: this.#pick([100, 100, 200]) }),
+      ...(this.#is(0.1) && { communities: Uint32Array.of(this.#pick([0xfde8_0001, 0xffff_ff01, 0xffff_ff02, 0xffff_ff03])) }),
+      ...(!outside && this.#is(0.2) && { originatorId: this.#pick([own.routerId, 0x0a00_0909, 0x0a00_0808]) }),
+      ...(!outside &&
+        this.#is(0.2) && { clusterList: this.#pick([Uint32Array.of(0x0a09_0909), Uint32Array.of(0x0a09_0909, 0x0a09_0908), Uint32Array.of(own.clusterId)]) }),
+      ...(this.#is(0.1) && { largeCommunities: Uint32Array.of(1, 2, 3, 4, 5, 6) }),
+      ...(this.#is(0.1) && { unknown: [{ flags: 0xe0, type: 99, value: Uint8Array.of(1, 2, 3) }] }),
+    };
+  }
+
+  #expected(id: number, family: FamilyIndex): Map<Prefix, string> {
+    const reader = this.#peers[id - 1]!,
+      out = new Map<Prefix, string>();
+    if (!reader.terms.families.includes(family)) return out;
+    const policies = this.#policies(reader.settings.export);
+    const to = {
+      peer: id,
+      role: reader.role,
+      nextHopSelf: reader.settings.nextHopSelf,
+      self: ipBytes(family === 0 ? (reader.role === "external" ? reader.terms.local : own.address) : own.address6!),
+      policy: (prefix: Prefix, attributes: PathAttributes, from: TwinRole) => applyPolicies(policies, prefix, attributes, from, true),
+    };
+    for (const prefix of prefixes[family]!) {
+      const told = toldByTable(prefix, bestByElimination(this.#candidates(prefix)), to, own);
+      if (told) out.set(prefix, routeText(told));
+    }
+    return out;
+  }
+
+  #candidates(prefix: Prefix): TwinPath[] {
+    const family = familyOf(prefix),
+      out: TwinPath[] = [];
+    const hop = ipBytes(family === 0 ? own.address : own.address6!);
+    if (this.#own.has(prefix))
+      out.push({ peer: 0, role: "local", routerId: own.routerId, address: "", attributes: { origin: 0, asPath: [], localPref: 100, nextHop: hop } });
+    for (const { id, role, terms, paths } of this.#peers) {
+      const path = paths[family].get(prefix);
+      if (path) out.push({ peer: id, role, routerId: terms.remoteId, address: (terms.remote as Ip).padStart(20), attributes: path.attributes });
+    }
+    return out;
+  }
+
+  #rest(): void {
+    const { world } = this;
+    world.settle();
+    // a member that is waited for is waited for no longer than that
+    this.#advance(200);
+    world.settle();
+    this.done.checks++;
+    for (const { id, isUp, reader } of this.#peers) {
+      if (!isUp) continue;
+      reader!.mayRepeat = false;
+      for (const family of families) {
+        const want = this.#expected(id, family),
+          got = reader!.routes[family];
+        for (const prefix of new Set([...want.keys(), ...got.keys()]))
+          assert(
+            want.get(prefix) === got.get(prefix),
+            `peer ${id} (${reader!.terms.role}), ${prefix}: told ${got.get(prefix)}, should have been told ${want.get(prefix)}`,
+          );
+        this.done.told += want.size;
+      }
+    }
+    this.#count();
+  }
+
+  #count(): void {
+    const { rib } = this.world,
+      paths = [0, 0],
+      chosen = [0, 0];
+    for (const family of families) {
+      for (const peer of this.#peers) {
+        paths[family]! += peer.paths[family].size;
+        const stale = peer.isUp ? [...peer.paths[family].values()].filter((path) => path.stale).length : undefined;
+        if (stale !== undefined)
+          assert(rib.peers.old[peer.id * 2 + family] === stale, `peer ${peer.id} has ${stale} stale paths, counted are ${rib.peers.old[peer.id * 2 + family]}`);
+      }
+      for (const prefix of prefixes[family]!) {
+        const candidates = this.#candidates(prefix);
+        if (candidates.length > 0) chosen[family]!++;
+        if (this.#own.has(prefix)) paths[family]!++;
+      }
+      const { adjRibIn, prefixes: table, chosen: count } = rib.ribs[family];
+      assert(adjRibIn.live === paths[family] && count === chosen[family], `${adjRibIn.live} paths of ${paths[family]}, ${count} chosen of ${chosen[family]}`);
+      assert(table.live === chosen[family], `${table.live} prefix ids for ${chosen[family]} prefixes`);
+    }
+  }
+
+  #is(probability: number): boolean {
+    return this.#random() < probability;
+  }
+  #pick<T>(from: readonly T[]): T {
+    return from[Math.floor(this.#random() * from.length)]!;
+  }
+}

@@ -1,0 +1,137 @@
+/**
+ * Slow, obvious twins of the hot structures of src/bgp/rib and src/bgp/reflector: maps, strings and the text of the RFCs, step
+ * by step. Nothing in here is fast, and nothing in here shares code with what it is compared with.
+ */
+import type { Prefix } from "#base/prefix.ts";
+import { prependAs } from "#wire/bgp/as-path.ts";
+import type { PathAttributes } from "#wire/bgp/attribute.ts";
+
+/** Things ↔ ids: an id is stable until it is released, and may then be given again. */
+export class IdTwin {
+  readonly ids = new Map<string, number>();
+
+  /** The table answered `id` for `key`: false if that is not what it answered before, or if another key has it. */
+  saw(key: string, id: number): boolean {
+    const known = this.ids.get(key);
+    if (known !== undefined) return known === id;
+    for (const other of this.ids.values()) if (other === id) return false;
+    this.ids.set(key, id);
+    return true;
+  }
+}
+
+export class QueueTwin {
+  #ids: number[] = [];
+
+  get size(): number {
+    return this.#ids.length;
+  }
+  has(id: number): boolean {
+    return this.#ids.includes(id);
+  }
+  push(id: number): boolean {
+    if (this.has(id)) return false;
+    this.#ids.push(id);
+    return true;
+  }
+  shift(): number {
+    return this.#ids.shift() ?? -1;
+  }
+}
+
+/** `10.1.0.0/16` with the bits behind the length cleared, from octets that may have them set; by strings of bits. */
+export function bitsOf(octets: Uint8Array, length: number): string {
+  const all = Array.from(octets, (octet) => octet.toString(2).padStart(8, "0")).join("");
+  return all.slice(0, length);
+}
+
+export type TwinRole = "local" | "client" | "non-client" | "external";
+
+/** A path as the decision process sees it. */
+export interface TwinPath {
+  readonly peer: number;
+  readonly role: TwinRole;
+  readonly routerId: number;
+  /** Comparable text, so that a lower address is a lower text. */
+  readonly address: string;
+  readonly attributes: PathAttributes;
+}
+
+/** RFC 4271 §9.1.2.2 says it in words: of all routes, those that lose a step are removed from consideration, step after step. */
+export function bestByElimination(paths: readonly TwinPath[]): TwinPath | undefined {
+  let left = [...paths];
+  const keepLeast = (value: (path: TwinPath) => number | string): void => {
+    const least = left.map(value).reduce((a, b) => (b < a ? b : a));
+    left = left.filter((path) => value(path) === least);
+  };
+  if (left.length === 0) return undefined;
+  keepLeast(({ attributes }) => -(attributes.localPref ?? 100));
+  keepLeast(({ attributes }) => (attributes.asPath ?? []).reduce((sum, { type, asns }) => sum + (type === 2 ? asns.length : type === 1 ? 1 : 0), 0));
+  keepLeast(({ attributes }) => attributes.origin ?? 2);
+  // c) "for m = all routes still under consideration, for n = …: if (neighborAS(m) == neighborAS(n)) and (MED(n) < MED(m)) remove m"
+  const neighbour = ({ attributes }: TwinPath): number => {
+    const first = attributes.asPath?.find(({ type }) => type < 3);
+    return first?.type === 2 ? first.asns[0]! : 0;
+  };
+  const med = ({ attributes }: TwinPath): number => attributes.med ?? 0;
+  left = left.filter((m) => !left.some((n) => neighbour(m) === neighbour(n) && med(n) < med(m)));
+  keepLeast(({ role }) => (role === "local" ? 0 : role === "external" ? 1 : 2));
+  keepLeast(({ attributes, routerId }) => attributes.originatorId ?? routerId);
+  keepLeast(({ attributes }) => attributes.clusterList?.length ?? 0);
+  keepLeast(({ address }) => address);
+  keepLeast(({ peer }) => peer);
+  return left[0];
+}
+
+/** RFC 4456 §6 as its table: rows are whom it came from, columns whom it goes to. */
+const tellsTo: Readonly<Record<TwinRole, Readonly<Record<Exclude<TwinRole, "local">, boolean>>>> = {
+  local: { client: true, "non-client": true, external: true },
+  client: { client: true, "non-client": true, external: true },
+  "non-client": { client: true, "non-client": false, external: true },
+  external: { client: true, "non-client": true, external: true },
+};
+
+export interface TwinReader {
+  readonly peer: number;
+  readonly role: Exclude<TwinRole, "local">;
+  readonly nextHopSelf: boolean;
+  /** Our address towards it, of the family; undefined if we have none. */
+  readonly self: Uint8Array | undefined;
+  readonly policy: (prefix: Prefix, attributes: PathAttributes, from: TwinRole) => PathAttributes | undefined;
+}
+
+export interface TwinSelf {
+  readonly asn: number;
+  readonly clusterId: number;
+}
+
+/** What a reader is told of the chosen path: the attributes with the next hop among them, or undefined for nothing. */
+export function toldByTable(prefix: Prefix, best: TwinPath | undefined, to: TwinReader, self: TwinSelf): PathAttributes | undefined {
+  if (!best || best.peer === to.peer || !tellsTo[best.role][to.role]) return undefined;
+  const { attributes, role: from } = best;
+  const known = [...(attributes.communities ?? [])];
+  if (known.includes(0xffff_ff02)) return undefined;
+  if (to.role === "external") {
+    if (known.includes(0xffff_ff01) || known.includes(0xffff_ff03) || !to.self) return undefined;
+    const { localPref: _l, originatorId: _o, clusterList: _c, ...kept } = attributes;
+    const outside = { ...kept, med: from === "local" ? 0 : 100, nextHop: to.self, asPath: prependAs(attributes.asPath ?? [], self.asn) };
+    return to.policy(prefix, outside, from);
+  }
+  if (from === "local") return attributes;
+  if (from === "external") {
+    const inside = { ...attributes, localPref: attributes.localPref ?? 100 };
+    if (!to.nextHopSelf) return inside;
+    return to.self && { ...inside, nextHop: to.self };
+  }
+  return {
+    ...attributes,
+    originatorId: attributes.originatorId ?? best.routerId,
+    clusterList: Uint32Array.of(self.clusterId, ...(attributes.clusterList ?? [])),
+  };
+}
+
+/** False for a route that has been here (RFC 4456 §8, RFC 4271 §9.1.2). */
+export function isLoop({ originatorId, clusterList, asPath }: PathAttributes, self: TwinSelf & { readonly routerId: number }): boolean {
+  const path = (asPath ?? []).flatMap(({ asns }) => [...asns]);
+  return originatorId === self.routerId || [...(clusterList ?? [])].includes(self.clusterId) || path.includes(self.asn);
+}
