@@ -94,6 +94,19 @@ export interface SessionSettings {
   readonly import: readonly string[];
   readonly export: readonly string[];
   readonly maxPrefixes: number | undefined;
+  /** Bidirectional forwarding detection of the path to the neighbour; undefined: none. */
+  readonly bfd?: BfdSettings | undefined;
+}
+
+export interface BfdSettings {
+  /** Sent and expected this often, at best. */
+  readonly intervalMillis: number;
+  /** So many packets in a row may be lost. */
+  readonly multiplier: number;
+  /** Over routers (RFC 5883) instead of one link (RFC 5881). */
+  readonly multihop: boolean;
+  /** Least TTL or hop limit a packet must arrive with. */
+  readonly minTtl: number;
 }
 
 export type FamilyName = "ipv4" | "ipv6";

@@ -25,9 +25,9 @@ const entries: Readonly<Record<"added" | "removed", readonly Row[]>> = {
 const keys: readonly Row[] = [
   ["podway", "refused", "this version reads format 1 alone"],
   ["name", "refused", "the name is part of every key in the store; a cluster of another name is a new cluster"],
-  ["asn", "session reset", "every node without an asn of its own opens its sessions anew"],
+  ["asn", "restart", "every node without an asn of its own takes it when its daemon starts; until then its sessions stay as they are"],
   ["store", "restart", "each daemon reads it when it starts; what the old store holds is not moved"],
-  ["listen", "restart", "each daemon opens its port when it starts"],
+  ["listen", "applied now", "each daemon opens the new port and closes the old one; sessions stay"],
   ["reflection", "session reset", "old sessions close once the new ones have sent everything"],
   ["timers.connectRetry", "applied now", "used at the next attempt to connect"],
   ["timers", "session reset", "the hold time is agreed upon when a session opens"],
@@ -47,9 +47,9 @@ const keys: readonly Row[] = [
   ["pools.*", "applied now", "no lease is held in this pool"],
 
   ["nodes.*.labels", "applied now", "peers follow their selectors"],
-  ["nodes.*.roles", "restart", "this node takes up its roles when its daemon starts"],
-  ["nodes.*.listen", "restart", "this node opens its port when its daemon starts"],
-  ["nodes.*", "session reset", "this node's sessions open anew"],
+  ["nodes.*.roles", "restart", "sessions follow now; this node takes up or leaves its pools when its daemon starts"],
+  ["nodes.*.listen", "applied now", "this node opens the new port and closes the old one; sessions stay"],
+  ["nodes.*", "restart", "its neighbours expect it as it is now, and its sessions with them come back when its daemon starts"],
 
   ["peers.*.import", "route refresh", "what the peer sent is judged anew; the session stays"],
   ["peers.*.export", "route refresh", "what differs is sent or withdrawn; the session stays"],
@@ -57,6 +57,8 @@ const keys: readonly Row[] = [
   ["peers.*.nodes", "applied now", "sessions open on nodes that are selected now and close on others"],
   ["peers.*.maxPrefixes", "applied now", "counts from now on, also for what is there"],
   ["peers.*.limit", "applied now", "counts for the next to connect; nobody is sent away"],
+  ["peers.*.bfd.multihop", "applied now", "another BFD session takes the place of this one; the BGP session stays"],
+  ["peers.*.bfd", "applied now", "BFD begins, changes its times with the peer's consent, or ends and says so; the BGP session stays"],
   ["peers.*.connectRetry", "applied now", "used at the next attempt to connect"],
   ["peers.*", "session reset", "the session opens anew"],
 

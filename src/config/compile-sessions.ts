@@ -1,5 +1,5 @@
 /** Sessions of one node: with the other nodes as `reflection` says, with the outside as `peers` says. */
-import type { FamilyName, PeerRole, PeerSettings, RangeSettings, SessionSettings } from "#base/settings.ts";
+import type { BfdSettings, FamilyName, PeerRole, PeerSettings, RangeSettings, SessionSettings } from "#base/settings.ts";
 import { type DeclaredNode, nodeSessions, sessionEnds } from "./declared-node.ts";
 import { type PeerEntry, selectorOf } from "./peer-schema.ts";
 import type { Document } from "./schema.ts";
@@ -81,7 +81,15 @@ function compileSession(document: Document, nodes: readonly DeclaredNode[], self
     import: peer.import,
     export: peer.export,
     maxPrefixes: peer.maxPrefixes,
+    bfd: peer.bfd && compileBfd(peer, peer.bfd, role),
   };
+}
+
+/** RFC 5881 §5: what comes over one link has the full TTL. Over routers only `ttlSecurity` says how far away the peer may be. */
+function compileBfd(peer: PeerEntry, bfd: NonNullable<PeerEntry["bfd"]>, role: PeerRole): BfdSettings {
+  const multihop = bfd.multihop ?? (role !== "external" || (peer.multihop ?? peer.ttlSecurity ?? 1) > 1);
+  const minTtl = !multihop ? 255 : peer.ttlSecurity === undefined ? 1 : 256 - peer.ttlSecurity;
+  return { intervalMillis: bfd.interval, multiplier: bfd.multiplier, multihop, minTtl };
 }
 
 function defaults(document: Document, nodes: readonly DeclaredNode[]): SessionSettings {

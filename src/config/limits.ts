@@ -11,6 +11,8 @@ export const limits = {
   nodes: 5000,
   pools: 64,
   peers: 4096,
+  /** Peers with BFD: each has a session with packets every few hundred milliseconds. */
+  bfdPeers: 1000,
   policies: 256,
   policyRules: 1024,
   policyNames: 16,

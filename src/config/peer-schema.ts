@@ -3,7 +3,7 @@ import { z } from "zod";
 import { limits } from "./limits.ts";
 import { GracefulRestart, HoldTime } from "./node-schema.ts";
 import { PolicyName } from "./policy-schema.ts";
-import { Address, Asn, Cidr, Name, Port, Secret, duration } from "./scalar-schema.ts";
+import { Address, Asn, Cidr, Name, Port, Secret, duration, interval } from "./scalar-schema.ts";
 import { type Selector as NodeSelector, parseSelector } from "./selector.ts";
 
 export const Selector = z
@@ -14,7 +14,24 @@ export const Selector = z
     if (!parsed.ok) context.addIssue({ code: "custom", message: parsed.fault.text, params: { sentence: true, column: parsed.fault.column } });
   });
 
+/** Faster than this a thread of a machine under load cannot be trusted to be. */
+const bfdFastest = 50;
+
 const Policies = z.array(PolicyName).max(limits.policyNames);
+
+const Bfd = z.strictObject({
+  interval: interval(bfdFastest, 10_000)
+    .prefault("300ms")
+    .meta({ description: `How often packets are sent and expected; from ${bfdFastest}ms to 10s, and the slower of the two sides counts.` }),
+  multiplier: z.int().min(1).max(255).default(3).meta({ description: "After so many intervals without a packet the path counts as broken." }),
+  multihop: z
+    .boolean()
+    .optional()
+    .meta({
+      description:
+        "Over routers (RFC 5883, port 4784) or on one link (RFC 5881, port 3784); if left out, over routers for iBGP and for eBGP over several hops. Both sides must agree.",
+    }),
+});
 
 export const Peer = z.strictObject({
   name: Name.meta({ description: "Name in `status`, logs and `why`." }),
@@ -56,6 +73,9 @@ export const Peer = z.strictObject({
     .max(100_000_000)
     .optional()
     .meta({ description: "Close the session when it sends more (Cease, RFC 4486); no limit if left out." }),
+  bfd: Bfd.optional().meta({
+    description: "Watch the path with BFD (RFC 5880), so that the session ends within moments of a failure; needs `address`. `{}` takes 300 ms and 3.",
+  }),
   client: z.boolean().default(false).meta({ description: "iBGP, on reflectors: reflect to and from this neighbour (RFC 4456)." }),
   limit: z.int().min(1).max(limits.rangeClients).optional().meta({ description: "With `range`: how many may be connected at once; 100 if left out." }),
 });

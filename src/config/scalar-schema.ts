@@ -50,6 +50,16 @@ export function duration(min: number, max: number, zero = false): z.ZodType<numb
   );
 }
 
+const intervalPhrase = 'a time such as "300ms" or "1s", with its unit';
+
+/** Milliseconds, written as "300ms" or "1s"; from `min` to `max`. */
+export function interval(min: number, max: number): z.ZodType<number, string> {
+  return z
+    .union([z.string().regex(/^\d{1,6}ms$/), z.string().regex(/^\d{1,3}s$/)], { error: `expected ${intervalPhrase}` })
+    .transform((text) => (text.endsWith("ms") ? Number(text.slice(0, -2)) : Number(text.slice(0, -1)) * 1000))
+    .refine((millis) => millis >= min && millis <= max, `a time from ${min}ms to ${max}ms`);
+}
+
 export const AbsolutePath = z.string().superRefine((text, context) => {
   if (!/^\/[^\0]*$/.test(text) || text.length > 4096) context.addIssue({ code: "custom", message: "expected the absolute path of a file", ...sentence });
 });

@@ -453,6 +453,32 @@ const rows: readonly Row[] = [
     says: [["ttlSecurity", "q.yaml:15:64: peers[0].ttlSecurity: counts hops as multihop does; write one of the two (ttlSecurity is the safer)"]],
   },
   {
+    name: "BFD without a unit",
+    from: "asn: 65001,",
+    to: "asn: 65001, bfd: { interval: 300 },",
+    says: [["300", 'q.yaml:15:68: peers[0].bfd.interval: expected a time such as "300ms" or "1s", with its unit']],
+  },
+  {
+    name: "BFD too fast for a thread under load",
+    from: "asn: 65001,",
+    to: "asn: 65001, bfd: { interval: 10ms },",
+    says: [["10ms", 'q.yaml:15:68: peers[0].bfd.interval: expected a time from 50ms to 10000ms, not "10ms"']],
+  },
+  {
+    name: "BFD that waits for no packet",
+    from: "asn: 65001,",
+    to: "asn: 65001, bfd: { multiplier: 0 },",
+    says: [["0", "q.yaml:15:70: peers[0].bfd.multiplier: expected at least 1, not 0"]],
+  },
+  {
+    name: "BFD for a range",
+    from: "address: 10.0.0.1,",
+    to: "range: 10.9.0.0/24, bfd: {},",
+    says: [
+      ["bfd", "q.yaml:15:40: peers[0].bfd: watches one address, and this peer is a range; write a peer with an address for each neighbour that shall have it"],
+    ],
+  },
+  {
     name: "a hold time of 2",
     from: "asn: 64512",
     to: "timers: { hold: 2 }",

@@ -286,6 +286,26 @@ describe("peers", () => {
     ]);
   });
 
+  test("BFD: over the link or over routers as the session is, unless told otherwise, and the TTL that goes with it", () => {
+    const bfd = (text: string): unknown => peer(`address: 10.9.0.1, import: [all], ${text}`).peers.at(-1)!.bfd;
+    expect(bfd("asn: 65001")).toBeUndefined();
+    expect([
+      bfd("asn: 65001, bfd: {}"),
+      bfd("asn: 64512, bfd: { interval: 1s, multiplier: 5 }"),
+      bfd("asn: 64512, bfd: { multihop: false }"),
+      bfd("asn: 65001, multihop: 3, bfd: { interval: 50ms }"),
+      bfd("asn: 65001, ttlSecurity: 3, bfd: {}"),
+      bfd("asn: 65001, ttlSecurity: 1, bfd: {}"),
+    ]).toEqual([
+      { intervalMillis: 300, multiplier: 3, multihop: false, minTtl: 255 },
+      { intervalMillis: 1000, multiplier: 5, multihop: true, minTtl: 1 },
+      { intervalMillis: 300, multiplier: 3, multihop: false, minTtl: 255 },
+      { intervalMillis: 50, multiplier: 3, multihop: true, minTtl: 1 },
+      { intervalMillis: 300, multiplier: 3, multihop: true, minTtl: 253 },
+      { intervalMillis: 300, multiplier: 3, multihop: false, minTtl: 255 },
+    ]);
+  });
+
   test("hops: 1 to an outside neighbour, none within, and GTSM instead of either", () => {
     const hops = (text: string): unknown => {
       const { multihop, ttlSecurityHops } = peer(`address: 10.9.0.1, import: [all], ${text}`).peers.at(-1)!;
