@@ -7,6 +7,7 @@ import type { Net } from "#ports/net.ts";
 import type { Telemetry } from "#ports/telemetry.ts";
 import { Speaker } from "#bgp/speaker.ts";
 import { Listeners } from "./listeners.ts";
+import { watchLoopDelay } from "./loop-delay.ts";
 import { PeersDriver } from "./peers.ts";
 import type { RestartMark } from "./restart-mark.ts";
 import type { Task } from "./tasks.ts";
@@ -52,6 +53,7 @@ export function createBgp(parts: BgpParts): Bgp {
   const driver = new PeersDriver({ ...parts, speaker });
   const listeners = new Listeners({ ...parts, accepted: (connection) => driver.accepted(connection) });
   gauges(telemetry, speaker, driver);
+  if (settings.roles.includes("reflector")) watchLoopDelay(telemetry); // it costs a node more than its BGP does
   const configure = (): void => {
     speaker.usePolicies(settings.policies);
     driver.configure(settings.peers, settings.ranges);
