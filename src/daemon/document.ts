@@ -208,6 +208,7 @@ export class DocumentKeeper {
       this.#accept("store");
       this.#rule({ ...read.value, source: "store", revision: entry.modRevision });
       this.#remember(read.value.text);
+      void this.#compareFile();
     }
     for (const wake of this.#waiting) wake();
     return read.ok;
@@ -229,6 +230,11 @@ export class DocumentKeeper {
     if (!changed) return;
     this.#say("info", "config.changed", `the document of the ${next.source} rules now${next.revision === undefined ? "" : `, revision ${next.revision}`}`);
     this.#follow(next.settings);
+  }
+
+  /** Who applied it may have changed our file as well. */
+  async #compareFile(): Promise<void> {
+    this.#fileText = await readFile(this.#parts.file, "utf8").catch(() => this.#fileText);
   }
 
   /** One write after another: two at once would share the file beside it. */

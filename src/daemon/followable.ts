@@ -5,6 +5,8 @@
  */
 import type { NodeSettings } from "#base/settings.ts";
 
+const untilRestart = "until podwayd is restarted on this node";
+
 export interface Followable {
   /** What to go on with. */
   readonly settings: NodeSettings;
@@ -17,7 +19,7 @@ type Fixed = readonly [name: string, read: (settings: NodeSettings) => string];
 const identity: readonly Fixed[] = [
   ["asn", ({ asn }) => String(asn)],
   ["routerId", ({ routerId }) => routerId],
-  ["clusterId", ({ clusterId }) => clusterId],
+  ["clusterId", ({ clusterId, routerId }) => (clusterId === routerId ? "the router id" : clusterId)],
   ["address", ({ address }) => address],
   ["address6", ({ address6 }) => address6 ?? "none"],
 ];
@@ -37,12 +39,12 @@ export function followable(running: NodeSettings, next: NodeSettings): Followabl
   return {
     settings: { ...next, store: running.store, kernel, ...sessions },
     pending: [
-      ...moved.map((fixed) => `${differing(fixed, running, next)}; its sessions stay as they are until podwayd is restarted on this node`),
-      ...rest.map((fixed) => `${differing(fixed, running, next)} until podwayd is restarted on this node`),
+      ...(moved.length === 0 ? [] : [`${moved.map((fixed) => differing(fixed, running, next)).join(", ")}; sessions stay as they are ${untilRestart}`]),
+      ...rest.map((fixed) => `${differing(fixed, running, next)} ${untilRestart}`),
     ],
   };
 }
 
 function differing([name, read]: Fixed, running: NodeSettings, next: NodeSettings): string {
-  return `${name} is ${read(next)} in the document, this daemon runs with ${read(running)}`;
+  return `${name} is ${read(next)} in the document and ${read(running)} here`;
 }

@@ -71,7 +71,8 @@ describe("a daemon that runs", () => {
     client = await RawPeer.establish({ port, local: "127.0.0.11", asn: 64512 });
     client.keepAlive();
     client.announce("10.9.0.0/24");
-    revision = (await daemon.until("the document is in the store", ({ document, routes }) => document.revision !== null && routes.ipv4 === 1)).document.revision;
+    revision = (await daemon.until("the document is in the store", ({ document, routes }) => document.revision !== null && routes.ipv4 === 1)).document
+      .revision;
   });
   afterAll(async () => {
     client.destroy();
@@ -143,7 +144,9 @@ test("without a store SIGHUP with a bad file leaves every session as it is", asy
     daemon.write(changed(good, "asn: 64512", "asn: 0"));
     daemon.signal("SIGHUP");
     await until("it says so", () => daemon.said("config.refused").length === 1);
-    expect(daemon.said("config.refused")[0]).toBe(`the file is not followed, and what runs goes on unchanged: ${daemon.file}:3:6: asn: expected at least 1, not 0`);
+    expect(daemon.said("config.refused")[0]).toBe(
+      `the file is not followed, and what runs goes on unchanged: ${daemon.file}:3:6: asn: expected at least 1, not 0`,
+    );
     expect(await daemon.peer("c1")).toMatchObject({ state: "Established", flaps: 0 });
     client.destroy();
   } finally {

@@ -91,11 +91,9 @@ export class RawPeer {
 
   /** The first message of this type, taken out of those that came. */
   async message(type: number): Promise<Message> {
-    await until(
-      `a message of type ${type} (got ${this.messages.map((each) => each.type).join(" ")}${this.isClosed ? ", closed" : ""})`,
-      () => this.messages.some((each) => each.type === type),
-      10_000,
-    );
+    const isThere = (): boolean => this.messages.some((each) => each.type === type);
+    await until(`a message of type ${type}`, () => isThere() || this.isClosed, 10_000);
+    if (!isThere()) throw new Error(`closed before a message of type ${type} came; got ${this.messages.map((each) => each.type).join(" ")}`);
     const at = this.messages.findIndex((each) => each.type === type);
     return this.messages.splice(at, 1)[0]!;
   }
