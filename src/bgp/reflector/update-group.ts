@@ -143,9 +143,13 @@ export class UpdateGroup {
     if (member.catchUp) this.#leaveCatchUp(member);
   }
 
-  /** When to pull again though nothing happens: a member that is waited for is let go then. */
+  /** When to pull again though nothing happens: a member that is waited for is let go then, by the first pull of another. */
   nextDeadline(): Instant | undefined {
     return this.#owed.size > 0 ? this.#waitsUntil : undefined;
+  }
+  /** The deadline was heard: it does not come again if nobody pulls. */
+  passDeadline(now: Instant): void {
+    if (this.#waitsUntil !== undefined && this.#waitsUntil <= now) this.#waitsUntil = undefined;
   }
 
   /**

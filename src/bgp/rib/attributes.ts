@@ -10,13 +10,14 @@ import { Writer } from "#base/bytes.ts";
 import { decodeAttributes, encodeAttributes, type PathAttributes } from "#wire/bgp/attribute.ts";
 import { describe } from "./describe.ts";
 import { grown } from "./prefixes.ts";
-import { emptyScan, type Scanned, scanAttributes, type Self } from "./scan.ts";
+import { emptyScan, flagOwnNextHop, type Scanned, scanAttributes, type Self } from "./scan.ts";
 
 const pageSize = 1 << 20;
 const unit = 16; // the arena hands out room in units, so that freed room fits a later set
 const pageShift = 16; // 65,536 units make a page
 const pageMask = (1 << pageShift) - 1;
 const asLengthEnd = 0xffff;
+const mostOctets = 0xffff;
 
 export class AttributeTable {
   readonly self: Self;
@@ -80,19 +81,21 @@ export class AttributeTable {
     const known = this.find(b, start, end, nextHopAt, nextHop);
     if (known !== 0) return known;
     const scan = this.#scan;
-    if (!scanAttributes(b, start, end, this.self, scan) || !scan.hasMandatory || scan.hasNextHop === nextHop > 0) return 0;
+    if (!scanAttributes(b, start, end, this.self, scan) || !scan.hasMandatory || scan.nextHopAt >= 0 === nextHop > 0) return 0;
     return this.#add(b, start, end, nextHopAt, nextHop);
   }
 
   /**
    * Interns a set given as values, as the slow path has them: whatever the scan leaves to the rows (sets in the AS path,
    * several large communities, unknown attributes, …) is described from the values instead. `nextHop` as in `intern`.
+   * 0 if there are more octets than an UPDATE can hold: AS numbers of a two-octet peer take twice the room in here.
    */
   internValues(values: PathAttributes, nextHop: Uint8Array | undefined): number {
     const writer = new Writer(512);
     encodeAttributes(values, writer, { fourOctetAs: true });
     const end = writer.length,
       size = nextHop?.length ?? 0;
+    if (end > mostOctets) return 0;
     if (nextHop) writer.put(nextHop);
     const bytes = writer.written;
     const known = this.find(bytes, 0, end, end, size);
@@ -171,7 +174,8 @@ export class AttributeTable {
     this.asLength[id] = Math.min(scan.asLength, asLengthEnd);
     this.clusterLength[id] = scan.clusterLength;
     this.origin[id] = scan.origin;
-    this.flags[id] = scan.flags;
+    const ownHop = nextHop > 0 ? this.#isOwn(b, nextHopAt, nextHop) : scan.nextHopAt >= 0 && this.#isOwn(b, start + scan.nextHopAt, 4);
+    this.flags[id] = scan.flags | (ownHop ? flagOwnNextHop : 0);
     this.#length[id] = length;
     this.#split[id] = scan.splitAt;
     this.#tail[id] = scan.tailAt;
@@ -188,6 +192,17 @@ export class AttributeTable {
     this.#link(id, hash);
     if (this.live * 2 > this.#mask) this.#rehash();
     return id;
+  }
+
+  /** The first 16 of 32 octets count: the others are link-local. */
+  #isOwn(b: Uint8Array, at: number, size: number): boolean {
+    const octets = Math.min(size, 16);
+    for (const own of this.self.addresses) {
+      let same = own.length === octets ? 0 : -1;
+      while (same >= 0 && same < octets) same = b[at + same] === own[same] ? same + 1 : -1;
+      if (same === octets) return true;
+    }
+    return false;
   }
 
   #forget(id: number): void {

@@ -25,7 +25,6 @@ export function describe(values: PathAttributes, bytes: Uint8Array, self: Self, 
   out.med = values.med ?? 0;
   out.originatorId = values.originatorId ?? 0;
   out.clusterLength = values.clusterList?.length ?? 0;
-  out.hasNextHop = values.nextHop !== undefined;
   out.hasMandatory = values.origin !== undefined && values.asPath !== undefined;
   out.flags = flagsOf(values, self);
   locate(bytes, out);
@@ -47,12 +46,14 @@ function flagsOf(values: PathAttributes, self: Self): number {
   return flags;
 }
 
-/** Where types 9 and 10 stand, or belong. */
+/** Where NEXT_HOP stands, and where types 9 and 10 stand or belong. */
 function locate(bytes: Uint8Array, out: Scanned): void {
   out.splitAt = out.tailAt = bytes.length;
+  out.nextHopAt = -1;
   for (let at = 0; at < bytes.length;) {
     const type = bytes[at + 1]!,
       extended = (bytes[at]! & 0x10) !== 0;
+    if (type === 3) out.nextHopAt = at + 3;
     if (type >= 9 && out.splitAt === bytes.length) out.splitAt = at;
     if (type > 10) {
       out.tailAt = at;

@@ -6,7 +6,7 @@
  * resets the session. Holds: NLRI are checked whole before the first is taken, so that a fault leaves nothing half done.
  */
 import { countPrefixes } from "#wire/bgp/nlri.ts";
-import { decodeAttributes } from "#wire/bgp/attribute.ts";
+import { decodeAttributes, type PathAttributes } from "#wire/bgp/attribute.ts";
 import { peerFault } from "#wire/bgp/notification.ts";
 import { validateUpdate } from "#wire/bgp/validate.ts";
 import type { FamilyIndex, NotificationFault } from "../terms.ts";
@@ -15,7 +15,7 @@ import type { ImportFilter } from "../policy.ts";
 import type { AttributeTable } from "./attributes.ts";
 import type { LocRib } from "./loc-rib.ts";
 import { type PeerTable, roleExternal } from "./peer-table.ts";
-import { flagInternalOnly, flagLoop } from "./scan.ts";
+import { flagInternalOnly, flagLoop, flagOwnNextHop } from "./scan.ts";
 
 /** What the RIB wants to know beyond paths. */
 export interface IngestEvents {
@@ -30,7 +30,6 @@ export interface IngestParts {
   readonly ribs: readonly LocRib[];
   /** Import policies by peer; a peer without one is believed as it is. */
   readonly filters: ReadonlyMap<number, ImportFilter>;
-  readonly ownAddresses: readonly Uint8Array[];
   readonly events: IngestEvents;
 }
 
@@ -40,7 +39,6 @@ export class Ingest {
   readonly #ribs: readonly LocRib[];
   readonly #events: IngestEvents;
   readonly #filters: ReadonlyMap<number, ImportFilter>;
-  readonly #ownAddresses: readonly Uint8Array[];
   readonly #scratch = new Uint8Array(65_535 + 64);
   readonly #refused = new Map<number, number>();
   // what #split found
@@ -56,7 +54,6 @@ export class Ingest {
     this.#peers = parts.peers;
     this.#ribs = parts.ribs;
     this.#filters = parts.filters;
-    this.#ownAddresses = parts.ownAddresses;
     this.#events = parts.events;
   }
 
@@ -124,8 +121,9 @@ export class Ingest {
     return undefined;
   }
 
-  /** Canonical octets may still not be right from this peer: internal attributes from outside, or a strange first AS. */
+  /** Canonical octets may still not be right from this peer: a next hop of ours, internal attributes from outside, a strange first AS. */
   #suits(peer: number, set: number): boolean {
+    if (this.#attributes.flags[set]! & flagOwnNextHop) return false;
     if (this.#peers.role[peer] !== roleExternal) return true;
     return (this.#attributes.flags[set]! & flagInternalOnly) === 0 && this.#attributes.neighborAs[set] === this.#peers.remoteAs[peer];
   }
@@ -208,7 +206,7 @@ export class Ingest {
     const terms = this.#peers.terms[peer]!,
       internal = this.#peers.role[peer] !== roleExternal;
     const decoded = decodeAttributes(b, at, end, { internal, fourOctetAs: terms.fourOctetAs });
-    const context = { internal, remoteAs: terms.remoteAs, enforceFirstAs: true, acceptAsSet: false, ownAddresses: this.#ownAddresses };
+    const context = { internal, remoteAs: terms.remoteAs, enforceFirstAs: true, acceptAsSet: false, ownAddresses: this.#attributes.self.addresses };
     const verdict = validateUpdate(decoded, nlriEnd > nlriAt, context);
     if (verdict.cost === "reset") return verdict.notification!;
     if (verdict.cost !== "none") this.#events.malformed(peer, verdict.cost, verdict.faults.map((fault) => fault.text).join("; "));
@@ -216,24 +214,34 @@ export class Ingest {
     if (unreach) this.#slowUnreach(peer, b, unreach, reach === undefined && nlriEnd === nlriAt);
     const withdrawn = verdict.cost === "withdraw";
     if (nlriEnd > nlriAt && this.#peers.speaks(peer, ipv4Unicast)) {
-      const rib = this.#ribs[ipv4Unicast]!;
-      if (withdrawn) this.#withdraw(rib, peer, b, nlriAt, nlriEnd);
-      else this.#take(rib, peer, this.#attributes.internValues(decoded.attributes, undefined), b, nlriAt, nlriEnd);
+      this.#takeValues(this.#ribs[ipv4Unicast]!, peer, withdrawn ? undefined : decoded.attributes, b, nlriAt, nlriEnd);
     }
     if (!reach || reach.safi !== 1 || (reach.afi !== 1 && reach.afi !== 2)) return undefined;
     const family: FamilyIndex = reach.afi === 1 ? ipv4Unicast : ipv6Unicast;
     if (!this.#peers.speaks(peer, family)) return undefined; // not negotiated: ignored, not a reset
-    const rib = this.#ribs[family]!;
-    if (withdrawn) this.#withdraw(rib, peer, b, reach.nlriStart, reach.nlriEnd);
-    else {
-      const { nextHop: _, ...others } = decoded.attributes; // the next hop of MP_REACH_NLRI is the one that counts (RFC 4760 §3)
-      const classic = family === ipv4Unicast && reach.nextHop.length === 4;
-      const set = classic
-        ? this.#attributes.internValues({ ...others, nextHop: reach.nextHop }, undefined)
-        : this.#attributes.internValues(others, reach.nextHop);
-      this.#take(rib, peer, set, b, reach.nlriStart, reach.nlriEnd);
-    }
+    // The next hop of MP_REACH_NLRI is the one that counts (RFC 4760 §3).
+    const values = withdrawn || !this.#mayCome(peer, family, reach.nextHop) ? undefined : { ...decoded.attributes, nextHop: reach.nextHop };
+    this.#takeValues(this.#ribs[family]!, peer, values, b, reach.nlriStart, reach.nlriEnd);
     return undefined;
+  }
+
+  /** An IPv6 next hop of IPv4 routes is for those who agreed on it; we offer it to nobody (RFC 8950 §4). */
+  #mayCome(peer: number, family: FamilyIndex, nextHop: Uint8Array): boolean {
+    if (family === ipv6Unicast || nextHop.length === 4) return true;
+    this.#events.malformed(peer, "withdraw", `an IPv4 route has a next hop of ${nextHop.length} octets, which was not negotiated (RFC 8950)`);
+    return false;
+  }
+
+  /** `values`: undefined to take the prefixes back. IPv4 keeps its next hop among the attributes, IPv6 beside them. */
+  #takeValues(rib: LocRib, peer: number, values: PathAttributes | undefined, b: Uint8Array, start: number, end: number): void {
+    let set = 0;
+    if (values) {
+      const { nextHop, ...others } = values;
+      set = rib.family === ipv4Unicast ? this.#attributes.internValues(values, undefined) : this.#attributes.internValues(others, nextHop);
+      if (set === 0) this.#events.malformed(peer, "withdraw", "the attributes take more than 65535 octets with AS numbers of four");
+    }
+    if (set === 0) this.#withdraw(rib, peer, b, start, end);
+    else this.#take(rib, peer, set, b, start, end);
   }
 
   #slowUnreach(peer: number, b: Uint8Array, unreach: { afi: number; safi: number; start: number; end: number }, alone: boolean): void {

@@ -30,7 +30,7 @@ import { localPeer, PeerTable, roleExternal, roleLocal, roleNumber } from "./pee
 import type { Self } from "./scan.ts";
 import { StalePaths } from "./stale.ts";
 
-export interface RibSettings extends Self {
+export interface RibSettings extends Omit<Self, "addresses"> {
   readonly address: Ip;
   readonly address6: Ip | undefined;
   readonly policies: Readonly<Record<string, PolicySettings>>;
@@ -67,11 +67,13 @@ export class Rib {
   #notes: Note[] = [];
   #now = 0 as Instant;
   #steps = 0;
+  #turn = 0;
 
   constructor(settings: RibSettings) {
     this.#settings = settings;
     this.#policies = settings.policies;
-    this.attributes = new AttributeTable(settings);
+    const { asn, routerId, clusterId, address, address6 } = settings;
+    this.attributes = new AttributeTable({ asn, routerId, clusterId, addresses: [address, address6].filter((ip) => ip !== undefined).map(ipBytes) });
     this.#filters = new ImportFilters(this.attributes);
     this.ribs = [new LocRib(ipv4Unicast, this.attributes, this.peers), new LocRib(ipv6Unicast, this.attributes, this.peers)];
     this.#stale = new StalePaths(this.peers, this.ribs);
@@ -85,7 +87,6 @@ export class Rib {
       peers: this.peers,
       ribs: this.ribs,
       filters: this.#filters.byPeer,
-      ownAddresses: [settings.address, settings.address6].filter((ip) => ip !== undefined).map(ipBytes),
       events: {
         endOfRib: (peer, family) => this.#endOfRib(peer, family),
         malformed: (peer, treatment, text) =>
@@ -198,12 +199,16 @@ export class Rib {
     else if (subtype === 2) this.#stale.endRefresh(peer, family);
   }
 
-  /** Announces a prefix of our own; the next hop defaults to this node. */
+  /** Announces a prefix of our own; the next hop defaults to this node. Without one of the family it is not announced, and a note says so. */
   originate(prefix: Prefix, values: PathAttributes = {}): void {
     const family: FamilyIndex = prefixFamily(prefix) === 4 ? ipv4Unicast : ipv6Unicast,
       rib = this.ribs[family];
     const self = family === ipv4Unicast ? this.#settings.address : this.#settings.address6;
-    const hop = values.nextHop ?? ipBytes(self ?? this.#settings.address);
+    const hop = values.nextHop ?? (self && ipBytes(self));
+    if (!hop || (hop.length === 4) !== (family === ipv4Unicast)) {
+      this.#notes.push(note("error", "bgp.no-next-hop", "a prefix of ours is not announced: this node has no address of its family", { prefix }));
+      return;
+    }
     const base: PathAttributes = { origin: 0, asPath: [], localPref: 100, ...values };
     const set = hop.length === 4 ? this.attributes.internValues({ ...base, nextHop: hop }, undefined) : this.attributes.internValues(base, hop);
     const { bytes, length } = prefixParts(prefix);
@@ -221,11 +226,14 @@ export class Rib {
     this.#now = now;
     this.#expire(now);
     this.#stale.step();
-    if (this.deferral.isDeferring(now)) return false;
-    let left = budget;
+    if (this.deferral.isDeferring(now)) return !this.#stale.isIdle;
+    let left = Math.max(budget >> 1, budget - this.ribs[1].dirty.size); // neither family waits for the other
     for (const rib of this.ribs) {
       const groups = [...this.#groups[rib.family].values()];
-      for (; left > 0 && rib.dirty.size > 0; left--) this.#settle(rib, rib.dirty.shift(), groups);
+      for (const group of groups) group.passDeadline(now);
+      const most = Math.min(left, rib.dirty.size);
+      for (let n = 0; n < most; n++) this.#settle(rib, rib.dirty.shift(), groups);
+      left = budget - most;
     }
     return this.ribs.some((rib) => rib.dirty.size > 0) || !this.#stale.isIdle;
   }
@@ -235,8 +243,9 @@ export class Rib {
     this.#now = now;
     const tells = !this.deferral.isDeferring(now);
     let given = 0;
-    for (const groups of this.#groupOf) {
-      const group = groups.get(peer);
+    this.#turn ^= 1; // the family that comes first takes what room it needs
+    for (let n = 0; n < 2; n++) {
+      const group = this.#groupOf[(n ^ this.#turn) as FamilyIndex].get(peer);
       if (!group || given >= room) continue;
       const before = group.steps;
       given += group.pull(peer, room - given, now, tells, give);

@@ -21,8 +21,9 @@ export interface Scanned {
   splitAt: number;
   /** Where attributes above type 10 begin. */
   tailAt: number;
-  /** Offset of the value of CLUSTER_LIST, meaningful if clusterLength > 0. */
-  hasNextHop: boolean;
+  /** Offset of the value of NEXT_HOP; -1 without one. */
+  nextHopAt: number;
+  /** ORIGIN and AS_PATH are there. */
   hasMandatory: boolean;
 }
 
@@ -34,11 +35,14 @@ export const flagInternalOnly = 8; // LOCAL_PREF, ORIGINATOR_ID or CLUSTER_LIST:
 export const flagHasLocalPref = 16;
 export const flagHasMed = 32;
 export const flagGracefulShutdown = 64; // RFC 8326
+export const flagOwnNextHop = 128; // an address of ours: nobody else's route may have it (RFC 4271 §5.1.3)
 
 export interface Self {
   readonly asn: number;
   readonly routerId: number;
   readonly clusterId: number;
+  /** Our addresses, 4 or 16 octets each. */
+  readonly addresses: readonly Uint8Array[];
 }
 
 export const defaultLocalPref = 100;
@@ -56,7 +60,7 @@ export function emptyScan(): Scanned {
     flags: 0,
     splitAt: 0,
     tailAt: 0,
-    hasNextHop: false,
+    nextHopAt: -1,
     hasMandatory: false,
   };
 }
@@ -75,7 +79,7 @@ export function scanAttributes(b: Uint8Array, start: number, end: number, self: 
   out.flags = 0;
   out.splitAt = -1;
   out.tailAt = -1;
-  out.hasNextHop = false;
+  out.nextHopAt = -1;
   let at = start,
     last = 0,
     seen = 0;
@@ -108,7 +112,7 @@ export function scanAttributes(b: Uint8Array, start: number, end: number, self: 
         break;
       case 3: // NEXT_HOP: 0/8, 127/8 and class D, E are left to the rows
         if (kind !== 0x40 || length !== 4 || b[v] === 0 || b[v] === 127 || b[v]! >= 224) return false;
-        out.hasNextHop = true;
+        out.nextHopAt = v - start;
         break;
       case 4: // MULTI_EXIT_DISC
         if (kind !== 0x80 || length !== 4) return false;
