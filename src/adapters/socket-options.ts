@@ -94,9 +94,10 @@ export function setTrafficClass(fd: number, family: Family, value: number): void
  */
 export function arrivalTtl(control: DataView, size: number, family: Family): number | undefined {
   const headerSize = 16;
-  for (let at = 0; at + headerSize < size; ) {
+  for (let at = 0; at + headerSize < size;) {
     const length = Number(control.getBigUint64(at, true));
-    if (control.getInt32(at + 8, true) === hops[family].level && control.getInt32(at + 12, true) === hops[family].told) return control.getInt32(at + headerSize, true);
+    if (control.getInt32(at + 8, true) === hops[family].level && control.getInt32(at + 12, true) === hops[family].told)
+      return control.getInt32(at + headerSize, true);
     if (length < headerSize) return undefined;
     at += (length + 7) & ~7;
   }

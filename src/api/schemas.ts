@@ -2,7 +2,7 @@
  * JSON Schemas of the views of `daemon/control.ts`, for openapi.json. `view<T>` makes the compiler compare the names of the
  * properties with the view's; a test holds real answers against the schemas.
  */
-import type { ClusterView, DocumentView, KernelView, LeaseView, PeerView, PlanView, RouteView, StatusView, WhyView } from "#daemon/control.ts";
+import type { BfdView, ClusterView, DocumentView, KernelView, LeaseView, PeerView, PlanView, RouteView, StatusView, WhyView } from "#daemon/control.ts";
 
 export type Schema = { readonly [keyword: string]: unknown };
 
@@ -34,6 +34,18 @@ const Lease = view<LeaseView>({
   reason: said("Why it is not held, or what is tried next.", text),
 });
 
+const Bfd = view<BfdView>({
+  state: choice("AdminDown", "Down", "Init", "Up"),
+  reason: said("Why it is in this state.", text),
+  sinceSeconds: number,
+  multihop: said("Over routers (RFC 5883) instead of one link (RFC 5881).", flag),
+  transmitMillis: said("Between our packets; null while the peer wants none.", orNull(number)),
+  detectionMillis: said("Silence after which it is down; null before the peer was heard.", orNull(number)),
+  packetsIn: count,
+  packetsOut: count,
+  packetsRefused: count,
+});
+
 const Peer = view<PeerView>({
   name: text,
   address: text,
@@ -52,6 +64,7 @@ const Peer = view<PeerView>({
   stale: said("Paths kept through a graceful restart.", count),
   flaps: count,
   gracefulRestart: flag,
+  bfd: said("Null if the document does not ask for it.", orNull(Bfd)),
   messages: view<PeerView["messages"]>({ updatesIn: count, updatesOut: count, notificationsIn: count, notificationsOut: count }),
 });
 

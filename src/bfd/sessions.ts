@@ -57,6 +57,8 @@ interface Held {
   leavesAt: Instant | undefined;
   packetsRefused: number;
   lastRefusal: string | undefined;
+  /** Why the last packet could not be sent. */
+  sendFault: string | undefined;
 }
 
 export class BfdSessions {
@@ -101,10 +103,12 @@ export class BfdSessions {
   received(datagram: BfdDatagram, now: Instant): void {
     const decoded = decodeControlPacket(datagram.bytes);
     if (!decoded.ok) return this.#refuse(decoded.fault.kind, decoded.fault.text, datagram);
-    const packet = decoded.value, { yourDiscriminator } = packet;
+    const packet = decoded.value,
+      { yourDiscriminator } = packet;
     const held = yourDiscriminator === 0 ? this.#byAddress.get(keyOf(datagram)) : this.#byDiscriminator.get(yourDiscriminator);
     if (!held || held.peer.multihop !== datagram.multihop) return this.#refuse("no-session", "no session of ours is meant by it", datagram);
-    if (datagram.ttl < held.peer.minTtl) return this.#refuse("ttl", `a TTL of ${datagram.ttl} is below ${held.peer.minTtl}: it came from too far away`, datagram);
+    if (datagram.ttl < held.peer.minTtl)
+      return this.#refuse("ttl", `a TTL of ${datagram.ttl} is below ${held.peer.minTtl}: it came from too far away`, datagram);
     if (packet.authenticationType !== undefined)
       return this.#refuse("authentication", "it is authenticated, which is not supported here: switch BFD authentication off at the peer", datagram);
     held.session.receive(packet, now);
@@ -118,6 +122,12 @@ export class BfdSessions {
       this.#byDiscriminator.delete(discriminator);
       this.#outputs.push({ type: "gone", session: discriminator });
     }
+  }
+
+  /** How a `send` went: why it did not, or undefined. */
+  sent(session: number, fault: string | undefined): void {
+    const held = this.#byDiscriminator.get(session);
+    if (held) held.sendFault = fault;
   }
 
   /** When `wake` has something to do. */
@@ -145,7 +155,14 @@ export class BfdSessions {
       send: (bytes: Uint8Array) => void this.#outputs.push({ type: "send", session: discriminator, peer: held.peer, bytes }),
       changed: (change: StateChange) => void this.#outputs.push({ type: "changed", peer: held.peer, change }),
     };
-    const held: Held = { peer, session: new BfdSession(discriminator, peer, host, now), leavesAt: undefined, packetsRefused: 0, lastRefusal: undefined };
+    const held: Held = {
+      peer,
+      session: new BfdSession(discriminator, peer, host, now),
+      leavesAt: undefined,
+      packetsRefused: 0,
+      lastRefusal: undefined,
+      sendFault: undefined,
+    };
     this.#byDiscriminator.set(discriminator, held);
     this.#byAddress.set(key, held);
   }
@@ -180,13 +197,15 @@ export class BfdSessions {
 
 const keyOf = ({ remote, multihop }: Pick<BfdPeer, "remote" | "multihop">): string => `${multihop ? "multihop" : "single"} ${remote}`;
 
-function describe({ peer, session, packetsRefused, lastRefusal }: Held): BfdSessionInfo {
-  const refusal = session.state === "Up" || lastRefusal === undefined ? "" : `; ${packetsRefused} packets of it were refused, the last because ${lastRefusal}`;
+function describe({ peer, session, packetsRefused, lastRefusal, sendFault }: Held): BfdSessionInfo {
+  const trouble: string[] = [];
+  if (lastRefusal !== undefined && session.state !== "Up") trouble.push(`; ${packetsRefused} packets of it were refused, the last because ${lastRefusal}`);
+  if (sendFault !== undefined) trouble.push(`; our packets do not leave: ${sendFault}`);
   return {
     remote: peer.remote,
     multihop: peer.multihop,
     state: session.state,
-    reason: session.reason + refusal,
+    reason: session.reason + trouble.join(""),
     since: session.since,
     transmitMillis: session.transmitInterval ?? null,
     detectionMillis: session.detectionTime ?? null,

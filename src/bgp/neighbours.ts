@@ -209,6 +209,13 @@ export class Neighbours {
     return peer !== undefined;
   }
 
+  /** BFD finds the path to this neighbour broken; `text` says why, a sentence without subject. */
+  bfdDown(id: number, text: string, now: Instant): void {
+    const peer = this.#byId[id];
+    peer?.bfdDown(text, now);
+    if (peer) this.#settle(peer, now);
+  }
+
   info(): readonly NeighbourInfo[] {
     return this.#all().map(describe);
   }

@@ -137,6 +137,20 @@ export class Peer implements SessionHost {
     this.notice(now);
   }
 
+  /**
+   * BFD finds the path broken: the session, if it is up, ends at once (RFC 5882 §3.2) and nothing learned over it is kept, on
+   * either side as far as it hears of it (RFC 9384, hard for peers that would keep it). A session that is down already is
+   * left alone: with it a graceful restart in progress, which BFD without the C bit cannot tell from a failure (§4.3.2).
+   */
+  bfdDown(text: string, now: Instant): void {
+    if (this.state !== "Established") return;
+    const reason = `the BFD session went down: ${text}`;
+    const fault = cease(ceaseSubcode.bfdDown, reason);
+    this.#dropSecond(fault, reason, now);
+    this.#primary.stop(reason, true, now, hardened(fault, this.terms));
+    this.notice(now);
+  }
+
   /** Product §6.2: what stopping the daemon says to this peer so that it goes on forwarding, if it can. */
   stopForRestart(text: string, now: Instant): void {
     const restart = this.terms?.gracefulRestart;

@@ -94,6 +94,17 @@ export class Speaker {
     this.#now = now;
     this.neighbours.closed(connection, text, now);
   }
+  /**
+   * BFD finds the path to the neighbour of this address broken; its session ends. Not while the neighbour, back from a
+   * restart, still tells its routes: its BFD may have failed with that restart (RFC 5882 §4.3.2), and what we kept is kept.
+   */
+  bfdDown(address: Ip, text: string, now: Instant): void {
+    this.#now = now;
+    const id = this.neighbours.info().find((info) => info.address === address)?.id;
+    if (id === undefined) return;
+    const isReturning = this.rib.peers.holdsOld(id) > 0 && !this.rib.hasToldAll(id);
+    if (!isReturning) this.neighbours.bfdDown(id, text, now);
+  }
   stop(mode: "restart" | "shutdown", text: string, now: Instant): void {
     this.#now = now;
     this.neighbours.stop(mode, text, now);

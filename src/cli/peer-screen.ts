@@ -1,5 +1,5 @@
 /** Peers for a person: a table, and below each peer that is not well the sentence that says why. */
-import type { PeerView } from "#daemon/control.ts";
+import type { BfdView, PeerView } from "#daemon/control.ts";
 import { printable, wrap } from "./display-text.ts";
 import { duration } from "./duration.ts";
 import { type Cell, type Column, table } from "./table.ts";
@@ -48,8 +48,15 @@ export function peerScreen(peer: PeerView, terminal: Terminal): string[] {
     ],
     ["restart", peer.gracefulRestart ? "graceful, both sides" : "not graceful"],
     ["flaps", String(peer.flaps)],
+    ...(peer.bfd ? [["bfd", bfdText(peer.bfd)] as const] : []),
   ];
   return [terminal.bold(printable(peer.name)), ...rows.flatMap(([label, text]) => labelled(label, text, terminal))];
+}
+
+function bfdText({ state, reason, sinceSeconds, transmitMillis, detectionMillis, multihop }: BfdView): string {
+  const every = transmitMillis === null ? "" : `; sends every ${transmitMillis} ms`;
+  const missed = detectionMillis === null ? "" : `, down after ${detectionMillis} ms of silence`;
+  return `${state} for ${duration(sinceSeconds)}${multihop ? ", multihop" : ""}: ${reason}${every}${missed}`;
 }
 
 /** `label  text`, the text wrapped beside the label. */

@@ -5,6 +5,7 @@ import { systemClock } from "#adapters/system-clock.ts";
 import type { SystemTelemetry } from "#adapters/telemetry.ts";
 import type { Secret } from "#base/settings.ts";
 import { note } from "#base/note.ts";
+import { createBfd } from "./bfd-task.ts";
 import { createBgp } from "./bgp-task.ts";
 import type { Control } from "./control.ts";
 import { createControl } from "./daemon-control.ts";
@@ -58,20 +59,23 @@ export async function assemble(options: DaemonOptions): Promise<Daemon> {
     restart: openRestartMark(stateDirectory, settings.routerId, telemetry),
     decided: () => made.node?.decided(),
   });
+  const bfd = createBfd({ settings, telemetry, failed: (address, text) => bgp.driver.bfdDown(address, text) });
   const node = (made.node = await createNode({ settings, store, clock, telemetry, bgp, stateDirectory, version }));
   keeper.onChange((next) => {
     running = followable(running.settings, next);
     for (const text of running.pending) telemetry.note(note("warn", "config.restart-needed", text));
     bgp.follow(running.settings);
+    bfd.follow(running.settings);
     node.follow(running.settings);
   });
   const warnings = (): readonly string[] => [...keeper.warnings, ...running.pending, ...(directory.warning === undefined ? [] : [directory.warning])];
-  const control = createControl({ version, telemetry, clock, keeper, bgp, node, running: () => running.settings, warnings });
+  const control = createControl({ version, telemetry, clock, keeper, bgp, bfd, node, running: () => running.settings, warnings });
   const tasks = [
     lasting("state directory", () => directory.release()),
     ...(store ? [lasting("store", () => store.close())] : []),
     { name: "document", run: (signal: AbortSignal, ready: () => void) => (ready(), keeper.watch(signal)) },
     ...node.tasks,
+    bfd, // ends after BGP has taken its leave: what follows then is no failure
     bgp,
   ];
   return { control, tasks, reload: () => keeper.reload() };

@@ -92,7 +92,25 @@ export interface PeerView {
   readonly stale: number;
   readonly flaps: number;
   readonly gracefulRestart: boolean;
+  /** BFD of the path to it; null if the document does not ask for it. */
+  readonly bfd?: BfdView | null;
   readonly messages: { readonly updatesIn: number; readonly updatesOut: number; readonly notificationsIn: number; readonly notificationsOut: number };
+}
+
+export interface BfdView {
+  readonly state: "AdminDown" | "Down" | "Init" | "Up";
+  /** Why it is in this state: one sentence without subject. */
+  readonly reason: string;
+  readonly sinceSeconds: number;
+  /** Over routers (RFC 5883) instead of one link (RFC 5881). */
+  readonly multihop: boolean;
+  /** Between our packets, without jitter; null while the peer wants none. */
+  readonly transmitMillis: number | null;
+  /** Silence after which the session is down; null before the peer was heard. */
+  readonly detectionMillis: number | null;
+  readonly packetsIn: number;
+  readonly packetsOut: number;
+  readonly packetsRefused: number;
 }
 
 export interface RouteQuery {

@@ -3,6 +3,7 @@ import type { CallerFault, Outcome } from "#base/fault.ts";
 import type { Clock } from "#ports/clock.ts";
 import type { NodeSettings } from "#base/settings.ts";
 import type { SystemTelemetry } from "#adapters/telemetry.ts";
+import type { Bfd } from "./bfd-task.ts";
 import type { Bgp } from "./bgp-task.ts";
 import type { ClusterView, Control, KernelView, LeaseView, StatusView } from "./control.ts";
 import type { DocumentKeeper } from "./document.ts";
@@ -17,6 +18,7 @@ export interface ControlParts {
   readonly clock: Clock;
   readonly keeper: DocumentKeeper;
   readonly bgp: Bgp;
+  readonly bfd: Bfd;
   readonly node: NodePart;
   /** The settings that count now; the document may be ahead of them (followable.ts). */
   readonly running: () => NodeSettings;
@@ -27,7 +29,7 @@ export interface ControlParts {
 export function createControl(parts: ControlParts): Control {
   const { bgp, keeper, clock, node, telemetry } = parts,
     began = clock.now();
-  const peers = (): ReturnType<Control["peers"]> => viewPeers(bgp.speaker, clock.now());
+  const peers = (): ReturnType<Control["peers"]> => viewPeers(bgp.speaker, parts.bfd, clock.now());
   const leases = (): readonly LeaseView[] => node.leases(clock.now());
   const kernel = (): KernelView => node.kernelView();
   return {

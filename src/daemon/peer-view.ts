@@ -3,11 +3,12 @@ import { printIp4 } from "#base/ip.ts";
 import type { Instant } from "#base/time.ts";
 import type { NeighbourInfo } from "#bgp/neighbours.ts";
 import type { Speaker } from "#bgp/speaker.ts";
+import type { Bfd } from "./bfd-task.ts";
 import type { PeerView } from "./control.ts";
 
-export function viewPeers(speaker: Speaker, now: Instant): readonly PeerView[] {
+export function viewPeers(speaker: Speaker, bfd: Bfd, now: Instant): readonly PeerView[] {
   const stale = countStale(speaker);
-  return speaker.neighbours.info().map((info) => viewPeer(speaker, info, stale.get(info.id) ?? 0, now));
+  return speaker.neighbours.info().map((info) => ({ ...viewPeer(speaker, info, stale.get(info.id) ?? 0, now), bfd: bfd.view(info.address, now) }));
 }
 
 function viewPeer(speaker: Speaker, info: NeighbourInfo, stale: number, now: Instant): PeerView {

@@ -3,6 +3,7 @@
  * room. One turn after another on the event loop, each a few milliseconds, so that timers and other sockets are served.
  */
 import { FaultError } from "#base/fault.ts";
+import type { Ip } from "#base/ip.ts";
 import type { PeerSettings, RangeSettings, Secret } from "#base/settings.ts";
 import type { Instant } from "#base/time.ts";
 import type { Action, ConnectAction } from "#bgp/actions.ts";
@@ -72,6 +73,13 @@ export class PeersDriver {
     if (this.#scheduled || this.#stopped || !this.#configured) return;
     this.#scheduled = true;
     setImmediate(() => this.#turn());
+  }
+
+  /** BFD finds the path to a neighbour broken: its session ends now and not with the hold timer. */
+  bfdDown(address: Ip, text: string): void {
+    this.#parts.speaker.bfdDown(address, text, this.#now());
+    this.#act();
+    this.wake();
   }
 
   /** Ends the sessions (product §6.2) and waits until what was said has left. */

@@ -76,7 +76,10 @@ const flag = { poll: 0x20, final: 0x10, controlPlaneIndependent: 0x08, authentic
 export function decodeControlPacket(bytes: Uint8Array): Outcome<ControlPacket, BfdFault> {
   if (bytes.length < mandatoryLength) return refused("truncated", `${bytes.length} octets are no control packet, which has ${mandatoryLength} at least`);
   const reader = new Reader(bytes);
-  const first = reader.u8(), flags = reader.u8(), multiplier = reader.u8(), length = reader.u8();
+  const first = reader.u8(),
+    flags = reader.u8(),
+    multiplier = reader.u8(),
+    length = reader.u8();
   if (first >> 5 !== bfdVersion) return refused("version", `version ${first >> 5} is not ${bfdVersion}`);
   const authenticated = (flags & flag.authentication) !== 0;
   if (length < (authenticated ? leastAuthenticatedLength : mandatoryLength) || length > bytes.length)

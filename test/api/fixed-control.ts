@@ -48,6 +48,7 @@ export const peers: readonly PeerView[] = [
     stale: 0,
     flaps: 1,
     gracefulRestart: true,
+    bfd: null,
     messages: { updatesIn: 9, updatesOut: 3, notificationsIn: 0, notificationsOut: 0 },
   },
   {
@@ -68,6 +69,17 @@ export const peers: readonly PeerView[] = [
     stale: 0,
     flaps: 0,
     gracefulRestart: false,
+    bfd: {
+      state: "Down",
+      reason: "nothing heard from the peer for 900 ms",
+      sinceSeconds: 31,
+      multihop: false,
+      transmitMillis: 1000,
+      detectionMillis: null,
+      packetsIn: 4102,
+      packetsOut: 4166,
+      packetsRefused: 0,
+    },
     messages: { updatesIn: 0, updatesOut: 0, notificationsIn: 0, notificationsOut: 2 },
   },
 ];
