@@ -5,8 +5,11 @@
 import type { FamilyIndex, SessionTerms } from "../terms.ts";
 import type { Instant } from "#base/time.ts";
 
-/** No new restarting-capable session for this long: who has not come by then is not waited for. */
-const quietMillis = 2000;
+/**
+ * No new restarting-capable session for this long: who has not come by then is not waited for. Longer than the wait of a peer
+ * that has dialled us in vain for a while (ConnectRetryTimer, 5 s unless stated otherwise): else it would find its routes gone.
+ */
+const quietMillis = 6000;
 
 export class Deferral {
   #until: Instant | undefined;
