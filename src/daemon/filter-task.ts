@@ -56,8 +56,8 @@ class RulesKeeper implements FilterKeeper {
   #wanted: FilterWanted | undefined;
   #isNews = false;
   #wake: () => void = () => undefined;
-  /** The generation that was found right, and when; what was right is the wanted of then. */
-  #right: { readonly generation: number; readonly atMillis: number; readonly table: FilterTable | undefined } | undefined;
+  /** The generation that was found right, when, and for what was wanted then. */
+  #right: { readonly generation: number; readonly atMillis: number; readonly wanted: FilterWanted } | undefined;
   /** What the kernel showed of a table right after we wrote it, where that reads differently from what we meant. */
   #picture: { readonly table: FilterTable; readonly text: string } | undefined;
   #judged: { readonly generation: number; readonly atMillis: number; readonly probes: readonly ForwardProbe[] } | undefined;
@@ -84,7 +84,7 @@ class RulesKeeper implements FilterKeeper {
   }
 
   status(): ReturnType<FilterKeeper["status"]> {
-    return { inSync: this.#right !== undefined && this.#right.table === this.#wanted?.table, ...this.#count };
+    return { inSync: this.#right !== undefined && isSame(this.#right.wanted, this.#wanted), ...this.#count };
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -115,7 +115,7 @@ class RulesKeeper implements FilterKeeper {
     try {
       const filter = (this.#filter ??= this.#options.open()),
         generation = filter.generation();
-      if (!this.#isRight(generation, wanted.table)) await this.#setRight(filter, wanted);
+      if (!this.#isRight(generation, wanted)) await this.#setRight(filter, wanted);
       await this.#judge(filter, wanted.probes);
       this.#trouble = undefined;
       return true;
@@ -127,13 +127,14 @@ class RulesKeeper implements FilterKeeper {
     }
   }
 
-  #isRight(generation: number, table: FilterTable | undefined): boolean {
+  #isRight(generation: number, wanted: FilterWanted): boolean {
     const right = this.#right;
-    return right?.generation === generation && right.table === table && performance.now() - right.atMillis < this.#options.lookMillis;
+    return right?.generation === generation && isSame(right.wanted, wanted) && performance.now() - right.atMillis < this.#options.lookMillis;
   }
 
-  async #setRight(filter: PacketFilter, { table, maySweep }: FilterWanted): Promise<void> {
-    const wasRight = this.#right !== undefined && this.#right.table === table;
+  async #setRight(filter: PacketFilter, wanted: FilterWanted): Promise<void> {
+    const { table, maySweep } = wanted,
+      wasRight = this.#right !== undefined && isSame(this.#right.wanted, wanted);
     for (let writes = 0, before = 0; ; writes++) {
       const generation = filter.generation(),
         seen = await filter.look();
@@ -143,11 +144,12 @@ class RulesKeeper implements FilterKeeper {
       before = generation;
       const change = this.#changeTo(table, seen);
       if (change === undefined || (change.kind === "remove" && !maySweep)) {
-        this.#right = { generation, atMillis: performance.now(), table };
+        this.#right = { generation, atMillis: performance.now(), wanted };
         return;
       }
       if (writes === mostWrites) throw new FaultError({ whose: "world", code: "filter.contended", text: contended });
       if (writes === 0 && wasRight) this.#drifted();
+      this.#right = undefined;
       await this.#write(filter, writes > 0 && table !== undefined ? { kind: "replace", table } : change);
     }
   }
@@ -203,6 +205,9 @@ class RulesKeeper implements FilterKeeper {
     this.#options.telemetry.note(note(matters ? "error" : "debug", "filter.failed", text));
   }
 }
+
+/** What other people's rules must let through is no matter of our table. */
+const isSame = (a: FilterWanted, b: FilterWanted | undefined): boolean => a.table === b?.table && a.maySweep === b?.maySweep;
 
 const contended = "the nftables table inet podway is changed by somebody as fast as Podway writes it; find out who with `nft monitor`.";
 

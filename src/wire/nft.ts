@@ -103,7 +103,7 @@ function readTable(objects: readonly NftObject[]): FilterTable | undefined {
 
 function readSet({ name, type, flags, elem, ...rest }: Fields): FilterSet | undefined {
   const family = type === addressType[4] ? 4 : type === addressType[6] ? 6 : undefined;
-  const isPlain = listOf(flags).join() === "interval" && Object.keys(rest).every((key) => key in within || key === "handle");
+  const isPlain = [flags].flat().join() === "interval" && Object.keys(rest).every((key) => key in within || key === "handle");
   const prefixes = listOf(elem).map(readPrefix);
   if (family === undefined || !isPlain || prefixes.includes(undefined)) return undefined;
   return { name: textOf(name), family, prefixes: new Set(prefixes as Prefix[]) };
