@@ -123,7 +123,8 @@ export class Ingest {
 
   /** Canonical octets may still not be right from this peer: a next hop of ours, internal attributes from outside, a strange first AS. */
   #suits(peer: number, set: number): boolean {
-    if (this.#attributes.flags[set]! & flagOwnNextHop) return false;
+    // A route of ours that comes back by another reflector has our next hop too: that is a loop, not a fault of the peer's.
+    if ((this.#attributes.flags[set]! & (flagOwnNextHop | flagLoop)) === flagOwnNextHop) return false;
     if (this.#peers.role[peer] !== roleExternal) return true;
     return (this.#attributes.flags[set]! & flagInternalOnly) === 0 && this.#attributes.neighborAs[set] === this.#peers.remoteAs[peer];
   }
