@@ -9,14 +9,20 @@ import type { PathAttributes } from "#wire/bgp/attribute.ts";
 /** Things ↔ ids: an id is stable until it is released, and may then be given again. */
 export class IdTwin {
   readonly ids = new Map<string, number>();
+  readonly keys = new Map<number, string>();
 
   /** The table answered `id` for `key`: false if that is not what it answered before, or if another key has it. */
   saw(key: string, id: number): boolean {
     const known = this.ids.get(key);
     if (known !== undefined) return known === id;
-    for (const other of this.ids.values()) if (other === id) return false;
+    if (this.keys.has(id)) return false;
     this.ids.set(key, id);
+    this.keys.set(id, key);
     return true;
+  }
+  released(id: number): void {
+    this.ids.delete(this.keys.get(id)!);
+    this.keys.delete(id);
   }
 }
 
@@ -39,10 +45,13 @@ export class QueueTwin {
   }
 }
 
-/** `10.1.0.0/16` with the bits behind the length cleared, from octets that may have them set; by strings of bits. */
+const octetBits = Array.from({ length: 256 }, (_, octet) => octet.toString(2).padStart(8, "0"));
+
+/** The first `length` bits of some octets, as a string of 0 and 1. */
 export function bitsOf(octets: Uint8Array, length: number): string {
-  const all = Array.from(octets, (octet) => octet.toString(2).padStart(8, "0")).join("");
-  return all.slice(0, length);
+  let bits = "";
+  for (let i = 0; 8 * i < length; i++) bits += octetBits[octets[i]!]!;
+  return bits.slice(0, length);
 }
 
 export type TwinRole = "local" | "client" | "non-client" | "external";

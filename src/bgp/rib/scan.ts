@@ -46,6 +46,7 @@ export interface Self {
 }
 
 export const defaultLocalPref = 100;
+const mostCommunities = 64; // more are left to the rows: looking for duplicates takes the square of them
 
 export function emptyScan(): Scanned {
   return {
@@ -133,6 +134,7 @@ export function scanAttributes(b: Uint8Array, start: number, end: number, self: 
         break;
       case 8: // COMMUNITIES
         if ((kind & 0xc0) !== optionalTransitive || length === 0 || length & 3) return false;
+        if (length > 4 && (length > 4 * mostCommunities || hasTwice(b, v, v + length))) return false;
         for (let c = v; c < v + length; c += 4) if (b[c] === 255 && b[c + 1] === 255) wellKnown(b, c, out);
         break;
       case 9: // ORIGINATOR_ID
@@ -182,6 +184,15 @@ function scanAsPath(b: Uint8Array, start: number, end: number, own: number, out:
     at = next;
   }
   return true;
+}
+
+/** The canonical form has every community once. */
+function hasTwice(b: Uint8Array, start: number, end: number): boolean {
+  for (let at = start + 4; at < end; at += 4) {
+    const value = u32(b, at);
+    for (let other = start; other < at; other += 4) if (u32(b, other) === value) return true;
+  }
+  return false;
 }
 
 function wellKnown(b: Uint8Array, at: number, out: Scanned): void {
