@@ -23,13 +23,15 @@ export class LearnedRoutes {
   /** Takes over what changed since the last call; true if anything is different for the kernel. */
   update(): boolean {
     const changes = this.#rib.takeChanges();
-    if (changes.size === 0) return false;
+    let differs = false;
     for (const prefix of changes) {
       const hops = this.#nextHops(prefix);
+      if (hops.join() === (this.#routes.get(prefix)?.join() ?? "")) continue; // told again, or a path that is not as good
+      differs = true;
       if (hops.length > 0) this.#routes.set(prefix, hops);
       else this.#routes.delete(prefix);
     }
-    return true;
+    return differs;
   }
 
   /** Next hops of the best path and of every path equal to it up to the choice between internal and external. */
