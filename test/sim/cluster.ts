@@ -1,120 +1,282 @@
-/** Reflectors and nodes, whole speakers, on a simulated network: every node dials every reflector, reflectors each other. */
-import { type Ip, ip4Number } from "#base/ip.ts";
+/**
+ * A whole cluster under one seed: reflectors, nodes that lease their CIDRs and announce them, a router of another AS, a store,
+ * and everything between them unreliable for a while (faults.ts). The life of a run: up, faults, rest, restarts one at a time,
+ * rest. What must hold then is in checkers.ts; what must hold all the time is looked at as it happens.
+ */
+import type { Note } from "#base/note.ts";
 import type { Prefix } from "#base/prefix.ts";
 import type { Instant } from "#base/time.ts";
-import type { Action } from "#bgp/actions.ts";
-import { none } from "#bgp/rib/adj-rib-in.ts";
-import { Speaker } from "#bgp/speaker.ts";
-import { peerOf, rangeOf } from "../bgp/settings-of.ts";
+import { alwaysTrue, doubles, trueAtRest, usedCidrs, type Watched } from "./checkers.ts";
+import { Agent, type Onlooker, type SimMachine } from "./cluster-agent.ts";
+import { type ClusterShape, edgeName, outsidePrefixes, settingsOf, shapeOf } from "./cluster-document.ts";
+import { SimKernel, underlayOf } from "./cluster-kernel.ts";
+import { expectedTold } from "./expected.ts";
+import { Chaos, type FaultCounts } from "./faults.ts";
 import { Network } from "./network.ts";
-import type { SimNode, SimSpeaker } from "./network-event.ts";
+import type { SimNode } from "./network-event.ts";
+import { SimStore } from "./store.ts";
+import { type ToldSession, newSession, readAlong } from "./tap.ts";
 
-const pullRoom = 65_536, stepBudget = 4096, deferralMillis = 30_000;
-
-/** A speaker as floor 4 drives it: after every event it decides until there is nothing to decide, then gives what it owes. */
-export class SimRouter implements SimSpeaker {
-  readonly speaker: Speaker;
-  #now: Instant;
-
-  constructor(speaker: Speaker, now: Instant) {
-    this.speaker = speaker;
-    this.#now = now;
-  }
-
-  accepted(connection: number, local: Ip, remote: Ip, now: Instant): void {
-    this.speaker.accepted(connection, local, remote, (this.#now = now));
-  }
-  connected(peer: number, connection: number, local: Ip, remote: Ip, now: Instant): void {
-    this.speaker.connected(peer, connection, { local, remote }, (this.#now = now));
-  }
-  connectFailed(peer: number, text: string, now: Instant): void {
-    this.speaker.connectFailed(peer, text, (this.#now = now));
-  }
-  bytes(connection: number, buffer: Uint8Array, start: number, end: number, now: Instant): void {
-    this.speaker.bytes(connection, { buffer, start, end }, (this.#now = now));
-  }
-  closed(connection: number, text: string, now: Instant): void {
-    this.speaker.closed(connection, text, (this.#now = now));
-  }
-  wake(now: Instant): void {
-    this.speaker.wake((this.#now = now));
-  }
-  nextDeadline(): Instant | undefined {
-    return this.speaker.nextDeadline();
-  }
-  takeActions(): readonly Action[] {
-    this.#decide();
-    return this.speaker.takeActions();
-  }
-  pull(connection: number, now: Instant): Uint8Array | undefined {
-    this.#now = now;
-    this.#decide();
-    const route = this.speaker.routes().find((one) => one.connection === connection);
-    const owed: Uint8Array[] = [];
-    if (route) this.speaker.pull(route.peer, pullRoom, now, (bytes) => owed.push(bytes.slice()));
-    return owed.length > 0 ? Buffer.concat(owed) : undefined;
-  }
-
-  /** Prefixes with a chosen path, in order. */
-  chosen(): string[] {
-    return this.speaker.rib.ribs.flatMap((rib) => {
-      const ids = Array.from({ length: rib.prefixes.end }, (_, id) => id);
-      return ids.filter((id) => rib.prefixes.isLive(id) && rib.bestOf(id) !== none).map((id) => rib.prefixes.text(id));
-    }).toSorted();
-  }
-
-  #decide(): void {
-    while (this.speaker.step(this.#now, stepBudget));
-  }
+/** Something that must hold did not. */
+export class SimulationFault extends Error {
+  override readonly name = "SimulationFault";
 }
 
-export interface Cluster {
-  readonly network: Network<SimRouter>;
-  readonly reflectors: readonly SimNode<SimRouter>[];
-  readonly nodes: readonly SimNode<SimRouter>[];
-  /** What each node announces: outlives its process, as leases do. */
-  announce(node: SimNode<SimRouter>, prefix: string): void;
-  withdraw(node: SimNode<SimRouter>, prefix: string): void;
-  /** Everything announced by anybody. */
-  announced(): string[];
-}
+const second = 1000, minute = 60_000;
+/** RFC 4271 hold time of every session here, with room for what was under way. */
+const holdMillis = 95 * second;
+/** Restarts of single machines in the calm part of a run, if it is long enough. */
+const restarts = 12;
+/** How often `alwaysTrue` is looked at. */
+const lookMillis = 5 * second;
 
-export function cluster(seed: number, size: { readonly reflectors: number; readonly nodes: number }): Cluster {
-  const network = new Network<SimRouter>(seed);
-  const reflectorIp = (i: number): Ip => `10.0.0.${i + 1}` as Ip;
-  const reflectorIps = Array.from({ length: size.reflectors }, (_, i) => reflectorIp(i));
-  const owned = new Map<Ip, Set<Prefix>>();
+export class Cluster implements Onlooker, Watched {
+  readonly seed: number;
+  readonly shape: ClusterShape;
+  readonly network: Network<Agent>;
+  readonly store: SimStore;
+  readonly machines: SimMachine[] = [];
+  refusals = 0;
+  /** Sessions that went down, and leases let go of. */
+  readonly seen = { sessionsLost: 0, leasesLost: 0, restarts: 0, routesTold: 0 };
+  readonly #nodes = new Map<string, SimNode<Agent>>();
+  readonly #sessions = new WeakMap<Agent, Map<number, ToldSession>>();
+  /** Machines whose sessions may end for want of a sign of life, and until when. */
+  readonly #excused = new Map<string, number>();
+  /** True while nothing is broken: then no session may end and no route may be lost, but for those of a machine that restarts. */
+  #isCalm = false;
+  #restarting: string | undefined;
 
-  const add = (address: Ip, isReflector: boolean): SimNode<SimRouter> => {
-    owned.set(address, new Set());
-    return network.add(address, isReflector, (now, start) => {
-      const id = ip4Number(address);
-      const speaker = new Speaker({ asn: 64_512, routerId: id, clusterId: id, jitter: network.random, address, address6: undefined, policies: {}, observes: false });
-      const peers = reflectorIps.filter((ip) => ip !== address).map((ip) => peerOf(`rr-${ip}`, ip, { role: "non-client" }));
-      speaker.configure(peers, isReflector ? [rangeOf("nodes", "10.0.0.0/16")] : [], now);
-      speaker.neighbours.setRestart({ restarting: false, forwarding: [0, 1] });
-      if (start > 0) speaker.beginRestart({ restarting: true, forwarding: [0, 1] }, isReflector, deferralMillis, now);
-      for (const prefix of owned.get(address)!) speaker.originate(prefix);
-      return new SimRouter(speaker, now);
+  constructor(seed: number, shape: ClusterShape = shapeOf(seed)) {
+    this.seed = seed;
+    this.shape = shape;
+    this.network = new Network<Agent>(seed);
+    const { network } = this;
+    this.store = new SimStore(network);
+    const settings = settingsOf(shape), addresses = [...settings.values()].flatMap(({ address, address6 }) => [address, address6].filter((ip) => ip !== undefined));
+    for (const [name, own] of settings) {
+      const machine: SimMachine = {
+        name, settings: own, kernel: new SimKernel((prefix) => this.#unrouted(name, prefix)), underlay: underlayOf(own, addresses),
+        remembered: new Map(), identity: `id-${name}`, ranAt: undefined, isRebooted: false, announces: new Set(name === edgeName ? (outsidePrefixes.slice(0, 6) as Prefix[]) : []), agent: undefined,
+      };
+      this.machines.push(machine);
+      const world = { store: this.store, random: network.random, onlooker: this, wake: () => this.wake(machine) };
+      const isListening = own.listen !== undefined;
+      this.#nodes.set(name, network.add(own.address, isListening, (now, start) => this.#start(machine, world, now, start)));
+    }
+    this.#look();
+  }
+
+  get now(): Instant {
+    return this.network.now;
+  }
+  /** Everything that must hold when all has come to rest, and does not. */
+  unrest(): string[] {
+    return trueAtRest(this);
+  }
+  told(agent: Agent, peer: number): ToldSession | undefined {
+    const connection = agent.speaker.neighbours.connectionOf(peer);
+    return connection === undefined ? undefined : this.#sessions.get(agent)?.get(connection);
+  }
+
+  /** The daemon's turn, as soon as its process runs. */
+  wake(machine: SimMachine): void {
+    const node = this.#nodes.get(machine.name)!, agent = machine.agent;
+    if (!agent || node.speaker !== agent) return;
+    if (this.isStalled(machine)) return this.network.later(node.stalledUntil - this.now, `${machine.name} goes on`, () => this.wake(machine));
+    agent.turn(this.now);
+    this.network.poke(node);
+  }
+  isStalled(machine: SimMachine): boolean {
+    return this.#nodes.get(machine.name)!.stalledUntil > this.now;
+  }
+
+  /** SIGKILL, or the power fails: then the kernel's tables are gone and peers hear nothing. */
+  kill(machine: SimMachine, downMillis: number, losesPower: boolean): void {
+    this.#end(machine);
+    if (losesPower) {
+      machine.isRebooted = true;
+      machine.kernel.forget();
+      for (const [pool, { cidr }] of machine.remembered) machine.remembered.set(pool, { cidr, confirmedAt: -Infinity as Instant });
+    }
+    this.excuse([machine], downMillis);
+    this.network.kill(machine.settings.address, downMillis, losesPower);
+  }
+  /** SIGTERM: what the daemon says before it goes. */
+  stop(machine: SimMachine, downMillis: number): void {
+    if (this.isStalled(machine)) return this.kill(machine, downMillis, false);
+    machine.agent!.turn(this.now);
+    machine.agent!.speaker.stop("restart", "podwayd is stopping", this.now);
+    this.network.poke(this.#nodes.get(machine.name)!);
+    this.kill(machine, downMillis, false);
+  }
+  announce(machine: SimMachine, prefix: Prefix, isThere: boolean): void {
+    if (isThere) machine.announces.add(prefix);
+    else machine.announces.delete(prefix);
+    machine.agent?.announce(prefix, isThere);
+    this.wake(machine);
+  }
+  /** A sign of life of these may be missing for `millis`. */
+  excuse(machines: readonly SimMachine[], millis: number): void {
+    for (const { name } of machines) this.#excused.set(name, Math.max(this.#excused.get(name) ?? 0, this.now + millis + holdMillis));
+  }
+
+  // The life of a run.
+
+  /** Everybody comes up and is at rest within `millis`. */
+  come(millis = 2 * minute): void {
+    this.settle("after the first start", millis);
+  }
+  /** Faults of every kind for a while. */
+  suffer(millis: number): Chaos {
+    this.#isCalm = false;
+    const chaos = new Chaos(this, this.now + millis);
+    this.network.run(millis);
+    return chaos;
+  }
+  /** Waits until all is at rest; it must be by `millis`, and is watched as calm from then on. */
+  settle(when: string, millis: number): void {
+    const until = this.now + millis;
+    while (this.now < until) {
+      this.network.run(Math.min(10 * second, until - this.now));
+      if (this.unrest().length === 0) break;
+    }
+    this.#isCalm = true;
+    this.expectRest(when);
+  }
+  expectRest(when: string): void {
+    const faults = this.unrest();
+    if (faults.length > 0) this.#fail(`${when}: ${faults.slice(0, 8).join("; ")}${faults.length > 8 ? `; and ${faults.length - 8} more` : ""}`);
+  }
+  /** One machine restarts within its restart time, the rest is calm: nobody else may lose a route (RFC 4724), and all comes to rest again. */
+  restartOne(machine: SimMachine, how: "kill" | "stop", downMillis: number): void {
+    this.seen.restarts++;
+    this.#restarting = machine.name;
+    if (how === "kill") this.kill(machine, downMillis, false);
+    else this.stop(machine, downMillis);
+    this.network.run(downMillis + 60 * second);
+    this.expectRest(`a minute after ${machine.name} was ${how === "kill" ? "killed" : "stopped"} for ${(downMillis / 1000).toFixed(1)} s`);
+    this.#restarting = undefined;
+  }
+
+  // What the checkers hear (Onlooker).
+
+  noted(machine: SimMachine, { level, event, text, peer }: Note): void {
+    this.network.onEvent?.(`${(this.now / 1000).toFixed(3)} ${machine.name}: ${event}: ${text}`);
+    if (event === "lease.lost") this.seen.leasesLost++;
+    else if (level === "error" && event !== "node.name-taken") this.#fail(`${machine.name} says ${event}: ${text}`);
+    if (event === "bgp.malformed") this.#fail(`${machine.name} got a malformed UPDATE from one of us: ${text}`);
+    if (event !== "bgp.down") return;
+    this.seen.sessionsLost++;
+    const involved = [machine.name, peer!], isExcused = involved.some((name) => (this.#excused.get(name) ?? 0) >= this.now);
+    if (text.includes("hold timer expired") && !isExcused) this.#fail(`${machine.name}: a hold timer expired though nothing was wrong: ${text}`);
+    if (this.#isCalm && !(this.#restarting !== undefined && involved.includes(this.#restarting))) this.#fail(`${machine.name}: a session ended while all was calm: ${text}`);
+  }
+
+  sent(agent: Agent, connection: number, peer: number | undefined, bytes: Uint8Array): void {
+    const { machine, speaker } = agent;
+    let sessions = this.#sessions.get(agent);
+    if (!sessions) this.#sessions.set(agent, (sessions = new Map()));
+    let session = sessions.get(connection);
+    if (!session) sessions.set(connection, (session = newSession()));
+    const info = peer === undefined ? undefined : speaker.neighbours.byId(peer)!, to = info?.name ?? `connection ${connection}`;
+    readAlong(session, bytes, info?.role !== "external", {
+      open: ({ capabilities }) => {
+        if (capabilities.gracefulRestart?.restarting && !agent.isRestart) this.#fail(`${machine.name} says in an OPEN that it restarts, and does not`);
+      },
+      announced: (prefix) => {
+        this.seen.routesTold++;
+        if (!agent.isBehind(connection) && this.#isBestFrom(agent, peer!, prefix)) this.#fail(`${machine.name} tells ${to} of ${prefix}, which it has from there`);
+      },
+      needless: (prefix) => this.#fail(`${machine.name} withdraws ${prefix} from ${to}, which it never told in this session`),
+      ended: (family) => this.#expectComplete(agent, peer!, family, session),
+      faulty: (text) => this.#fail(`${machine.name} to ${to}: ${text}`),
     });
-  };
-  const reflectors = reflectorIps.map((ip) => add(ip, true));
-  const nodes = Array.from({ length: size.nodes }, (_, i) => add(`10.0.${1 + (i >> 8)}.${i & 255}` as Ip, false));
+  }
 
-  const change = (node: SimNode<SimRouter>, prefix: string, isThere: boolean): void => {
-    const own = owned.get(node.address)!;
-    if (isThere) own.add(prefix as Prefix);
-    else own.delete(prefix as Prefix);
-    if (isThere) node.speaker?.speaker.originate(prefix as Prefix);
-    else node.speaker?.speaker.withdrawOwn(prefix as Prefix);
-    network.poke(node);
-  };
-  return {
-    network,
-    reflectors,
-    nodes,
-    announce: (node, prefix) => change(node, prefix, true),
-    withdraw: (node, prefix) => change(node, prefix, false),
-    announced: () => [...new Set([...owned.values()].flatMap((own) => [...own]))].toSorted(),
-  };
+  owned(): void {
+    const faults = doubles(this);
+    if (faults.length > 0) this.#fail(faults.join("; "));
+  }
+
+  lost(machine: SimMachine, prefix: Prefix): void {
+    if (!this.#isCalm || machine.name === this.#restarting || !this.#isSomebodys(prefix)) return;
+    this.#fail(`${machine.name} lost its route to ${prefix} while ${this.#restarting === undefined ? "all was calm" : `${this.#restarting} restarted`}`);
+  }
+
+  #unrouted(name: string, prefix: Prefix): void {
+    if (this.#isCalm && this.#isSomebodys(prefix)) this.#fail(`the kernel of ${name} lost its route to ${prefix} while ${this.#restarting === undefined ? "all was calm" : `${this.#restarting} restarted`}`);
+  }
+  /** Somebody runs who uses it, or somebody who restarts will. */
+  #isSomebodys(prefix: Prefix): boolean {
+    return usedCidrs(this.machines).some(({ cidr }) => cidr === prefix) || this.machines.some(({ agent, announces, remembered }) => announces.has(prefix) || (!agent && [...remembered.values()].some(({ cidr }) => cidr === prefix)));
+  }
+
+  #isBestFrom({ speaker: { rib } }: Agent, peer: number, prefix: Prefix): boolean {
+    const table = rib.ribs[prefix.includes(":") ? 1 : 0], id = table.prefixes.findText(prefix), best = id < 0 ? -1 : table.bestOf(id);
+    return best >= 0 && table.adjRibIn.peer[best] === peer;
+  }
+
+  /** RFC 4724 §2: End-of-RIB comes after everything there was to tell. */
+  #expectComplete(agent: Agent, peer: number, family: 4 | 6, { told }: ToldSession): void {
+    const terms = agent.speaker.neighbours.byId(peer)?.terms;
+    if (!terms) return;
+    for (const prefix of expectedTold(agent, peer, terms).keys()) {
+      if ((prefix.includes(":") ? 6 : 4) === family && !told.has(prefix)) this.#fail(`${agent.machine.name} sends End-of-RIB to ${agent.speaker.neighbours.byId(peer)!.name} before it told ${prefix}`);
+    }
+  }
+
+  #start(machine: SimMachine, world: ConstructorParameters<typeof Agent>[1], now: Instant, start: number): Agent {
+    if (start > 0) this.network.onEvent?.(`${(now / 1000).toFixed(3)} ${machine.name} starts again`);
+    machine.agent = new Agent(machine, world, now);
+    this.owned();
+    return machine.agent;
+  }
+
+  #end(machine: SimMachine): void {
+    machine.agent?.end();
+    this.refusals += machine.agent?.refusals ?? 0;
+    machine.agent = undefined;
+    machine.ranAt = this.now;
+  }
+
+  #look(): void {
+    this.network.later(lookMillis, "everything is looked at", () => {
+      const faults = alwaysTrue(this);
+      if (faults.length > 0) this.#fail(faults.slice(0, 4).join("; "));
+      this.#look();
+    });
+  }
+
+  #fail(text: string): never {
+    throw new SimulationFault(`seed ${this.seed}, at ${(this.now / 1000).toFixed(3)} s: ${text}`);
+  }
 }
+
+export interface Report {
+  readonly seed: number;
+  readonly hours: number;
+  readonly events: number;
+  readonly trace: string;
+  readonly counts: FaultCounts;
+  readonly seen: Cluster["seen"];
+}
+
+/** One run of `hours` simulated hours. Throws `SimulationFault`. `hear`: every event in words. */
+export function simulate(seed: number, hours: number, hear?: (line: string) => void): Report {
+  const cluster = new Cluster(seed), { network } = cluster, end = hours * 60 * minute;
+  network.onEvent = hear;
+  cluster.come();
+  const chaos = cluster.suffer(end * 0.5);
+  // Claims of machines that are no more lapse within the hold time; half-open sessions and stale routes go sooner.
+  cluster.settle("after the faults", 16 * minute);
+  const restartable = cluster.machines.filter(({ name }) => name !== edgeName);
+  for (let n = 0; n < restarts && network.now < end - 4 * minute; n++) {
+    const machine = restartable[Math.floor(network.random() * restartable.length)]!;
+    cluster.restartOne(machine, network.random() < 0.5 ? "kill" : "stop", 100 + network.random() ** 2 * 20 * second);
+  }
+  network.run(Math.max(end - network.now, 3 * minute));
+  cluster.expectRest("at the end");
+  return { seed, hours: network.now / (60 * minute), events: network.happened, trace: network.trace, counts: chaos.total(), seen: cluster.seen };
+}
+

@@ -40,6 +40,9 @@ export interface Machine<S extends SimSpeaker> extends SimNode<S> {
   readonly ends: Set<End<S>>;
   /** When it will be woken; earlier wake-ups may still be in the queue and do no harm. */
   wakeAt: number;
+  wokenAt: number;
+  /** How often it was woken at that very instant. */
+  spins: number;
   stalledUntil: number;
 }
 

@@ -25,6 +25,8 @@ export const noFaults: Faults = { cut: 0, refuse: 0, hold: 0, kill: 0, vanish: 0
 export const someFaults: Faults = { cut: 0.1, refuse: 0.2, hold: 0.04, kill: 0.04, vanish: 0.04 };
 
 const faultEveryMillis = 10_000;
+/** A machine that is woken more often than this without time passing does not handle what it is woken for. */
+const mostSpins = 100;
 const leastDelayMillis = 0.05, delaySpreadMillis = 40, holdSpreadMillis = 200_000, downSpreadMillis = 20_000;
 
 export class Network<S extends SimSpeaker> {
@@ -38,6 +40,8 @@ export class Network<S extends SimSpeaker> {
   #ids = 0;
   #hash = 2_166_136_261;
   #happened = 0;
+  /** Chance that a dial is refused, whoever listens. */
+  refusal = 0;
   /** Runs after every event: where checkers stand. */
   afterEvent: (() => void) | undefined;
   /** Hears of every event in words; only for people, since it costs more than the event. */
@@ -69,7 +73,7 @@ export class Network<S extends SimSpeaker> {
 
   /** A machine that starts its speaker now, and again after every fault that ends it. */
   add(address: Ip, listens: boolean, make: (now: Instant, start: number) => S): SimNode<S> {
-    const machine: Machine<S> = { address, listens, make, speaker: undefined, starts: 0, notes: [], dials: new Map(), ends: new Set(), wakeAt: Infinity, stalledUntil: 0 };
+    const machine: Machine<S> = { address, listens, make, speaker: undefined, starts: 0, notes: [], dials: new Map(), ends: new Set(), wakeAt: Infinity, wokenAt: -1, spins: 0, stalledUntil: 0 };
     this.#machines.set(address, machine);
     this.#start(machine);
     return machine;
@@ -185,6 +189,9 @@ export class Network<S extends SimSpeaker> {
   #wake(machine: Machine<S>): void {
     if (machine.wakeAt > this.#now) return;
     machine.wakeAt = Infinity;
+    machine.spins = machine.wokenAt === this.#now ? machine.spins + 1 : 0;
+    machine.wokenAt = this.#now;
+    if (machine.spins > mostSpins) throw new Error(`${machine.address} wants to be woken again and again at ${this.#now} ms and gets nothing done`);
     machine.speaker?.wake(this.#now);
     this.#drive(machine);
   }
@@ -202,7 +209,7 @@ export class Network<S extends SimSpeaker> {
     if (from.dials.get(peer) !== dial) return;
     const target = this.#machines.get(to);
     if (target?.speaker && target.stalledUntil > this.#now) return this.#queue.push(target.stalledUntil, { type: "syn", from, peer, dial, to, source });
-    const refused = !target?.speaker || !target.listens || this.random() < this.#faults.refuse;
+    const refused = !target?.speaker || !target.listens || this.random() < Math.max(this.refusal, this.#faults.refuse);
     if (refused) return this.#queue.push(this.#later(), { type: "dialled", from, peer, dial, end: undefined, remote: to });
     const near: End<S> = { id: ++this.#ids, machine: from, other: undefined, open: true, lane: this.#later() };
     const far: End<S> = { id: ++this.#ids, machine: target, other: near, open: true, lane: 0 };
