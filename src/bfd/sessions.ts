@@ -188,10 +188,9 @@ export class BfdSessions {
 
   /** Unique among ours, never 0, and not to be guessed from another (§6.3). */
   #freeDiscriminator(): number {
-    for (;;) {
-      const discriminator = Math.floor(this.#random() * 0xffff_ffff) + 1;
-      if (!this.#byDiscriminator.has(discriminator)) return discriminator;
-    }
+    let discriminator = Math.floor(this.#random() * 0xffff_ffff) + 1;
+    while (this.#byDiscriminator.has(discriminator)) discriminator = (discriminator % 0xffff_ffff) + 1;
+    return discriminator;
   }
 }
 
@@ -199,7 +198,8 @@ const keyOf = ({ remote, multihop }: Pick<BfdPeer, "remote" | "multihop">): stri
 
 function describe({ peer, session, packetsRefused, lastRefusal, sendFault }: Held): BfdSessionInfo {
   const trouble: string[] = [];
-  if (lastRefusal !== undefined && session.state !== "Up") trouble.push(`; ${packetsRefused} packets of it were refused, the last because ${lastRefusal}`);
+  const refused = packetsRefused === 1 ? "one packet of it was" : `${packetsRefused} packets of it were`;
+  if (lastRefusal !== undefined && session.state !== "Up") trouble.push(`; ${refused} refused, the last because ${lastRefusal}`);
   if (sendFault !== undefined) trouble.push(`; our packets do not leave: ${sendFault}`);
   return {
     remote: peer.remote,
