@@ -32,7 +32,7 @@ export class RouteSync {
       return false;
     }
     this.#firstAt ??= now;
-    return (this.#isInSync = now - this.#firstAt >= quietMillis);
+    return (this.#isInSync = now >= this.#firstAt + quietMillis); // the very sum of nextDeadline, to be due when it says
   }
   /** When to ask again if nothing happens. */
   nextDeadline(): Instant | undefined {
