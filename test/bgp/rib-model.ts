@@ -21,7 +21,7 @@ interface ModelPath {
 }
 interface ModelPeer {
   readonly id: number;
-  readonly role: PeerRole;
+  role: PeerRole;
   terms: SessionTerms;
   settings: SessionSettings;
   isUp: boolean;
@@ -181,7 +181,11 @@ export class RibModel {
       { terms } = peer;
     const gracefulRestart =
       terms.gracefulRestart && restartOf(this.#pick([[0, 1], [0, 1], [0], []] as FamilyIndex[][]), this.#pick([[0, 1], [0, 1], [1]] as FamilyIndex[][]));
-    peer.terms = { ...terms, gracefulRestart, remoteId: isSame ? terms.remoteId : terms.remoteId + 256 };
+    // another speaker under its address: by its identifier, or by its role
+    if (!isSame && peer.role !== "external" && this.#is(0.5)) peer.role = peer.role === "client" ? "non-client" : "client";
+    const isOther = !isSame && peer.role === terms.role;
+    peer.terms = { ...terms, role: peer.role, gracefulRestart, remoteId: isOther ? terms.remoteId + 256 : terms.remoteId };
+    peer.settings = { ...peer.settings, role: peer.role };
     peer.isUp = true;
     peer.complete.clear();
     peer.refreshing.clear();

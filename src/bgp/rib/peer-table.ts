@@ -17,7 +17,7 @@ export function roleNumber(role: PeerRole): Role {
   return role === "client" ? roleClient : role === "non-client" ? roleNonClient : roleExternal;
 }
 
-/** Peer ids lie below this; what is above in a label counts who had the id. */
+/** Peer ids lie below this; what is above in a label counts how often the routes of that id began to read otherwise. */
 export const peerIds = 0x2000;
 export const peerOfLabel = (label: number): number => label & (peerIds - 1);
 const epochs = 0x1_0000;
@@ -42,7 +42,7 @@ export class PeerTable {
   old = new Uint32Array(64 * 2);
   /** By peer and family: the first epoch of the speaker that has the id now. */
   since = new Uint16Array(64 * 2);
-  /** The peer's id, and in the bits above how often another speaker (identifier, AS or role) took it: same label, same words. */
+  /** The peer's id, and in the bits above how often its routes began to read otherwise (BGP Identifier, external or not). */
   label = new Uint16Array(64);
   readonly terms: (SessionTerms | undefined)[] = [];
 
@@ -55,7 +55,8 @@ export class PeerTable {
     assert(peer < peerIds, "peer ids fit into a label");
     this.#room(peer);
     const isSame = this.role[peer] === roleNumber(terms.role) && this.routerId[peer] === terms.remoteId && this.remoteAs[peer] === terms.remoteAs;
-    if (!isSame) this.label[peer] = this.label[peer] === 0 ? peer : this.label[peer]! + peerIds;
+    const readsAlike = this.routerId[peer] === terms.remoteId && (this.role[peer] === roleExternal) === (terms.role === "external");
+    if (!readsAlike || this.label[peer] === 0) this.label[peer] = this.label[peer] === 0 ? peer : this.label[peer]! + peerIds;
     this.role[peer] = roleNumber(terms.role);
     this.routerId[peer] = terms.remoteId;
     this.remoteAs[peer] = terms.remoteAs;
