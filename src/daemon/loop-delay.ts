@@ -19,7 +19,7 @@ export function watchLoopDelay(telemetry: Telemetry): void {
   delay.enable();
   new PerformanceObserver((list) => {
     for (const entry of list.getEntries()) {
-      const kind = kinds[(entry.detail as { readonly kind: number }).kind];
+      const kind = kinds[(entry as unknown as { readonly detail: { readonly kind: number } }).detail.kind];
       if (kind !== undefined) pauses.set(kind, Math.max(pauses.get(kind)!, entry.duration / 1000));
     }
   }).observe({ entryTypes: ["gc"] });

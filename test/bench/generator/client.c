@@ -128,11 +128,15 @@ static void routes(client_t *client, const uint8_t *at, const uint8_t *end, cons
 }
 
 /* A set that nobody announced, or one told without the speaker's mark, ends the run: a table with it could never become right. */
-static uint32_t checked(client_t *client, const scan_t *scan) {
+static uint32_t checked(client_t *client, const scan_t *scan, const uint8_t *at, const uint8_t *end) {
   if (!scan->has_originator) fail("client %d was told a route without ORIGINATOR_ID", client->id);
   if (scan->clusters == 0 || scan->first_cluster != options.cluster) fail("client %d was told a route without the speaker's CLUSTER_ID in front", client->id);
   uint32_t told = told_of(scan);
-  if (!told_is_known(told)) fail("client %d was told attributes that nobody announced (LOCAL_PREF %u, %d hops, MED %u)", client->id, scan->local_pref, scan->as_length, scan->med);
+  if (!told_is_known(told)) {
+    char hex[601] = "";
+    for (int n = 0; at < end && n < 600; at++, n += 2) snprintf(hex + n, 3, "%02x", *at);
+    fail("client %d was told attributes that nobody announced: %s", client->id, hex);
+  }
   return told;
 }
 
@@ -147,7 +151,7 @@ static void update(client_t *client, const uint8_t *at, const uint8_t *end) {
     attributes_scan(attributes, nlri, &scan);
     if (scan.unreach) routes(client, scan.unreach, scan.unreach_end, NULL, 0);
     if (nlri < end || scan.reach) {
-      uint32_t told = checked(client, &scan);
+      uint32_t told = checked(client, &scan, attributes, nlri);
       routes(client, nlri, end, &scan, told);
       if (scan.reach) routes(client, scan.reach, scan.reach_end, &scan, told);
     }

@@ -42,7 +42,7 @@ typedef struct { /* what a scan of path attributes finds */
   uint64_t hash; /* over type and value of each but CLUSTER_LIST, in any order; flags do not count */
   uint32_t local_pref, med, neighbor_as, originator, first_cluster;
   uint16_t as_length, clusters;
-  uint8_t origin, has_originator;
+  uint8_t origin, has_originator, is_refusable; /* is_refusable: an AS_SET (RFC 9774), AS 0 (RFC 7607) or the speaker's own AS in the path */
   const uint8_t *reach, *reach_end, *unreach, *unreach_end; /* NLRI within MP_REACH_NLRI and MP_UNREACH_NLRI */
 } scan_t;
 typedef struct { uint8_t bytes[LONGEST]; size_t length; } blob_t;

@@ -24,7 +24,7 @@ double now(void) {
   return t.tv_sec + t.tv_nsec / 1e9;
 }
 void fail(const char *format, ...) {
-  char text[400];
+  char text[1000];
   va_list list;
   va_start(list, format);
   vsnprintf(text, sizeof text, format, list);

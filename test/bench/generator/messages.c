@@ -133,7 +133,9 @@ static void load_message(const uint8_t *body, const uint8_t *end) {
   for (; at < gone; at += 1 + (at[0] + 7) / 8) indices[count++] = prefix_index(at, 1);
   for (int i = 0; count && i < options.injectors; i++) withdraw(i, indices, count);
   for (count = 0, at = nlri; at < end; at += 1 + (at[0] + 7) / 8) indices[count++] = prefix_index(at, 1);
-  if (!count) return;
+  scan_t scan;
+  attributes_scan(attributes, nlri, &scan);
+  if (!count || scan.is_refusable) return; /* nothing to measure: the speaker must or may refuse it */
   uint32_t set = set_intern(attributes, nlri - attributes, 0);
   announce(0, set, indices, count);
   for (int i = 1; i < options.injectors; i++) {

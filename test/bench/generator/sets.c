@@ -37,7 +37,11 @@ static uint64_t communities_hash(const uint8_t *value, size_t length) {
 static void scan_as_path(const uint8_t *value, size_t length, scan_t *out) {
   const uint8_t *end = value + length;
   if (length >= 6 && value[0] == 2) out->neighbor_as = read32(value + 2);
-  for (; value + 2 <= end; value += 2 + 4 * value[1]) out->as_length += value[0] == 2 ? value[1] : value[0] == 1;
+  for (; value + 2 <= end; value += 2 + 4 * value[1]) {
+    out->as_length += value[0] == 2 ? value[1] : value[0] == 1;
+    out->is_refusable |= value[0] != 2;
+    for (const uint8_t *as = value + 2; as < value + 2 + 4 * value[1]; as += 4) out->is_refusable |= read32(as) == 0 || read32(as) == options.as;
+  }
 }
 
 uint64_t originator_hash(uint32_t originator) {
@@ -70,6 +74,7 @@ void attributes_scan(const uint8_t *at, const uint8_t *end, scan_t *out) {
       continue;
     }
     if (type == 4 && length == 4 && read32(value) == 0) continue; /* the same as none: a speaker may add it */
+    if (type == 7 && length == 8 && read32(value) == 0) continue; /* to be discarded (RFC 7607 §2) */
     out->hash += type == 8 ? communities_hash(value, length) : attribute_hash(type, value, length);
     if (type == 1) out->origin = value[0];
     else if (type == 2) scan_as_path(value, length, out);
