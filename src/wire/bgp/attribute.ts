@@ -213,9 +213,11 @@ export function endAttribute(at: number, into: Writer): void {
 /** AS4_PATH has no confederation segments (RFC 6793 §3) and is left out when two octets say it all. */
 function withFourOctet(attributes: PathAttributes): Everything {
   const { asPath, aggregator } = attributes;
+  // without confederation segments (RFC 6793 §3), and not at all if those alone need it: an empty AS4_PATH is malformed
+  const as4Path = asPath?.filter((segment) => !isConfederation(segment));
   return {
     ...attributes,
-    ...(asPath && needsFourOctets(asPath) && { as4Path: asPath.filter((segment) => !isConfederation(segment)) }),
+    ...(as4Path && needsFourOctets(as4Path) && { as4Path }),
     ...(aggregator && aggregator.asn > 0xffff && { as4Aggregator: aggregator }),
   };
 }
