@@ -2,14 +2,10 @@
 import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { parseArgs } from "node:util";
-import { note } from "#base/note.ts";
-import { FaultError } from "#base/fault.ts";
-import { openSystemd } from "#adapters/systemd.ts";
-import { noteStyle, openTelemetry } from "#adapters/telemetry.ts";
-import { createServer } from "#api/server.ts";
-import { assemble } from "#daemon/assemble.ts";
+import { type ApiTelemetry, createServer } from "#api/server.ts";
+import type { Control } from "#daemon/control.ts";
 import { readTopology } from "#daemon/document-text.ts";
-import { processSignals, runAll } from "#daemon/tasks.ts";
+import { runService } from "#daemon/service.ts";
 
 const usage = `podwayd --topology FILE [--node NAME] [--api SOCKET] [--state DIR] [--check] [--log LEVEL]
 
@@ -60,67 +56,10 @@ async function main(): Promise<void> {
   if (!first.ok) fail(first.fault.text, 1);
   for (const warning of first.value.warnings) process.stderr.write(`${given.topology}:${warning}\n`);
   if (given.check) return void process.stdout.write(`${given.topology} is valid; node ${node} is ${first.value.settings.roles.join(" and ")}.\n`);
-  await run({
-    file: given.topology,
-    node,
-    api: given.api ?? "/run/podway/podwayd.sock",
-    stateDirectory: given.state ?? "/var/lib/podway",
-    level,
-    first: first.value,
-  });
-}
-
-interface RunOptions {
-  readonly file: string;
-  readonly node: string;
-  readonly api: string;
-  readonly stateDirectory: string;
-  readonly level: (typeof levels)[number];
-  readonly first: Parameters<typeof assemble>[0]["first"];
-}
-
-async function run(options: RunOptions): Promise<void> {
-  const telemetry = openTelemetry({ level: options.level, fd: 1, style: noteStyle(1, process.stdout.isTTY === true, process.env) });
-  const systemd = openSystemd(process.env, process.pid);
-  let reload: (() => Promise<void>) | undefined;
-  const signal = processSignals(() => {
-    if (!reload) return; // it has only just read the file
-    systemd.reloading();
-    void reload().finally(() => systemd.ready(`running as node ${options.node}`));
-  });
-  const beat = systemd.watchdogMillis && setInterval(() => systemd.watchdog(), systemd.watchdogMillis / 2);
-  try {
-    const daemon = await assemble({ ...options, version, telemetry });
-    const api = createServer(daemon.control, telemetry, { socket: options.api, group: "podway" });
-    await runAll(
-      [api, ...daemon.tasks],
-      signal,
-      (said) => telemetry.note(said),
-      () => {
-        reload = () => daemon.reload();
-        telemetry.note(note("info", "daemon.running", `podwayd ${version} runs as node ${options.node}`, { node: options.node }));
-        systemd.ready(`running as node ${options.node}`);
-      },
-    );
-    systemd.stopping("stopped");
-  } catch (cause) {
-    telemetry.note(note("error", "daemon.failed", sentenceOf(cause)));
-    process.exitCode = 1;
-  }
-  if (beat) clearInterval(beat);
-  await telemetry.close();
-  process.exit();
-}
-
-/** The innermost fault is the one that says what to do; what the system refused speaks for itself; the rest is a bug of ours. */
-function sentenceOf(cause: unknown): string {
-  let last: unknown = cause;
-  for (let error = cause; error instanceof Error; error = error.cause) {
-    if (error instanceof FaultError) return error.fault.text;
-    last = error;
-  }
-  if (!(last instanceof Error)) return String(cause);
-  return "syscall" in last ? `${(cause as Error).message}.` : `a fault of podwayd, please report it: ${last.stack ?? last.message}`;
+  const socket = given.api ?? "/run/podway/podwayd.sock",
+    stateDirectory = given.state ?? "/var/lib/podway";
+  const door = (control: Control, telemetry: ApiTelemetry) => createServer(control, telemetry, { socket, group: "podway" });
+  await runService({ file: given.topology, node, stateDirectory, version, level, first: first.value, door });
 }
 
 await main();

@@ -2,7 +2,7 @@
 import { printIp, printIp4 } from "#base/ip.ts";
 import { callerFault, failed, ok, type CallerFault, type Outcome } from "#base/fault.ts";
 import { familyOf, parseIp } from "#base/ip.ts";
-import { parsePrefix } from "#base/prefix.ts";
+import { parsePrefix, type Prefix } from "#base/prefix.ts";
 import { printAsPath } from "#wire/bgp/as-path.ts";
 import { printCommunity, printLargeCommunity } from "#wire/bgp/community.ts";
 import { none } from "#bgp/rib/adj-rib-in.ts";
@@ -21,14 +21,15 @@ export function viewRoutes(speaker: Speaker, query: RouteQuery): Outcome<Routes,
   const id = peer === undefined ? undefined : findPeer(speaker, peer);
   if (peer !== undefined && id === undefined)
     return failed(callerFault("api.no-such-peer", `there is no peer ${JSON.stringify(peer)}; \`podway peers\` lists them.`));
-  if (query.prefix !== undefined && parsePrefix(asPrefix(query.prefix), true) === undefined)
+  const prefixAsked = query.prefix === undefined ? undefined : parsePrefix(asPrefix(query.prefix), true);
+  if (query.prefix !== undefined && prefixAsked === undefined)
     return failed(callerFault("api.bad-prefix", `${JSON.stringify(query.prefix)} is no prefix; write it like 10.42.0.0/24.`));
   const limit = Math.min(query.limit ?? routeViewLimits.routes, routeViewLimits.mostRoutes),
     routes: RouteView[] = [];
   let total = 0;
   for (const rib of speaker.rib.ribs) {
     if (query.family && query.family !== (rib.family === 0 ? "ipv4" : "ipv6")) continue;
-    for (const prefix of prefixesOf(rib, query.prefix))
+    for (const prefix of prefixesOf(rib, prefixAsked))
       for (const path of pathsOf(speaker, { rib, prefix }, query, id)) {
         total++;
         if (routes.length < limit) routes.push(path());
@@ -60,9 +61,9 @@ export function asPrefix(text: string): string {
   return text.includes("/") ? text : `${text}/${familyOf(text) === 4 ? 32 : 128}`;
 }
 
-function* prefixesOf(rib: LocRib, text: string | undefined): Iterable<number> {
-  if (text !== undefined) {
-    const found = rib.prefixes.findText(asPrefix(text));
+function* prefixesOf(rib: LocRib, asked: Prefix | undefined): Iterable<number> {
+  if (asked !== undefined) {
+    const found = rib.prefixes.findText(asked);
     if (found >= 0) yield found;
     return;
   }

@@ -37,9 +37,13 @@ export function explainWhy(subject: string, parts: WhyParts): Outcome<WhyView, C
 
 function whyPeer(subject: string, peer: PeerView): WhyView {
   const since = peer.state === "Established" ? `Established for ${peer.sinceSeconds} s` : `${peer.state} for ${peer.sinceSeconds} s`;
-  const counts = `${peer.accepted} routes accepted, ${peer.received - peer.accepted} refused, ${peer.sent} told, ${peer.stale} stale`;
-  const text = `${peer.name} (${peer.address}, AS ${peer.asn}, ${peer.role}) is ${since}: ${peer.reason || "nothing went wrong"}. It went down ${peer.flaps} times; ${counts}.`;
+  const counts = `${peer.accepted} ${peer.accepted === 1 ? "route" : "routes"} accepted, ${peer.received - peer.accepted} refused, ${peer.sent} told, ${peer.stale} stale`;
+  const text = `${peer.name} (${peer.address}, AS ${peer.asn}, ${peer.role}) is ${since}: ${peer.reason || "nothing went wrong"}. ${wentDown(peer.flaps)}; ${counts}.`;
   return { subject, kind: "peer", text, facts: { ...peer } };
+}
+
+function wentDown(times: number): string {
+  return times === 0 ? "It never went down" : times === 1 ? "It went down once" : `It went down ${times} times`;
 }
 
 function whyPrefix(subject: string, asked: Prefix, parts: WhyParts): WhyView {

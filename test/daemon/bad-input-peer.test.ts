@@ -6,7 +6,8 @@ import { encodeKeepalive } from "#wire/bgp/message.ts";
 import { encodeOpen } from "#wire/bgp/open.ts";
 import { DaemonProcess, freePort, until } from "./daemon-process.ts";
 import { loopbackDocument } from "./documents.ts";
-import { message, RawPeer } from "./raw-peer.ts";
+import { message } from "./messages.ts";
+import { RawPeer } from "./raw-peer.ts";
 
 const badPeer = "127.0.0.12";
 
@@ -80,7 +81,12 @@ describe("a peer that sends rubbish", () => {
       reason: /type 4 cannot be 18 octets/,
     },
     { name: "a type that is none", say: (peer) => peer.send(message(77, new Uint8Array(4))), notification: [1, 3], reason: /message type 77 is unknown/ },
-    { name: "an UPDATE before its OPEN", say: (peer) => peer.announce("10.1.0.0/16", { asPath: [65001] }), notification: [5, 1], reason: /is not expected in OpenSent/ },
+    {
+      name: "an UPDATE before its OPEN",
+      say: (peer) => peer.announce("10.1.0.0/16", { asPath: [65001] }),
+      notification: [5, 1],
+      reason: /is not expected in OpenSent/,
+    },
     {
       name: "another AS than configured",
       say: (peer) => peer.send(open(peer, { asn: 65077, capabilities: { ...peer.ownOpen().capabilities, fourOctetAs: 65077 } })),

@@ -1,13 +1,12 @@
 /** A BGP neighbour as bare octets: it says what a test wants it to say, right or wrong, and keeps what it is told. */
 import { type Socket, connect } from "node:net";
-import { parsePrefix, prefixParts } from "#base/prefix.ts";
-import { Writer } from "#base/bytes.ts";
-import { ip4Number, ipBytes, type Ip } from "#base/ip.ts";
+import { ip4Number, type Ip } from "#base/ip.ts";
 import { noCapabilities, type Capabilities } from "#wire/bgp/capability.ts";
 import { messageType } from "#wire/bgp/constants.ts";
 import { decodeNotification, encodeKeepalive, frame } from "#wire/bgp/message.ts";
 import { decodeOpen, encodeOpen, type Open } from "#wire/bgp/open.ts";
 import { until } from "./daemon-process.ts";
+import { announcement, prefixesOf, withdrawal } from "./messages.ts";
 
 export interface Message {
   readonly type: number;
@@ -81,12 +80,11 @@ export class RawPeer {
     this.#heartbeat = setInterval(() => this.send(encodeKeepalive()), 1000);
   }
   /** Announces or withdraws an IPv4 prefix as an iBGP or (with `asPath`) eBGP neighbour would. */
-  announce(prefix: string, more: { readonly asPath?: readonly number[] } = {}): void {
-    this.send(updateOf(prefix, this.terms, more.asPath ?? []));
+  announce(prefix: string, { asPath }: { readonly asPath?: readonly number[] } = {}): void {
+    this.send(announcement(prefix, { nextHop: this.terms.local, ...(asPath ? { asPath } : { localPref: 100 }) }));
   }
   withdraw(prefix: string): void {
-    const nlri = nlriOf(prefix);
-    this.send(message(messageType.update, Buffer.concat([u16(nlri.length), nlri, u16(0)])));
+    this.send(withdrawal(prefix));
   }
 
   /** The first message of this type, taken out of those that came. */
@@ -121,11 +119,9 @@ export class RawPeer {
     const routes = new Set<string>();
     for (const { type, body } of this.messages) {
       if (type !== messageType.update) continue;
-      const b = Buffer.from(body),
-        withdrawn = b.readUInt16BE(0),
-        attributes = b.readUInt16BE(2 + withdrawn);
-      for (const prefix of prefixesIn(b.subarray(2, 2 + withdrawn))) routes.delete(prefix);
-      for (const prefix of prefixesIn(b.subarray(4 + withdrawn + attributes))) routes.add(prefix);
+      const { withdrawn, announced } = prefixesOf(body);
+      for (const prefix of withdrawn) routes.delete(prefix);
+      for (const prefix of announced) routes.add(prefix);
     }
     return routes;
   }
@@ -137,40 +133,4 @@ export class RawPeer {
       this.#rest = this.#rest.subarray(size);
     }
   }
-}
-
-/** A message of any type around any body. */
-export function message(type: number, body: Uint8Array): Uint8Array {
-  return Buffer.concat([Buffer.alloc(16, 0xff), u16(19 + body.length), Buffer.of(type), body]);
-}
-
-function updateOf(prefix: string, { local, asn }: RawTerms, asPath: readonly number[]): Uint8Array {
-  const path = new Writer(64);
-  if (asPath.length > 0) path.u8(2).u8(asPath.length);
-  for (const as of asPath) path.u32(as);
-  const attributes = Buffer.concat([
-    Buffer.of(0x40, 1, 1, 0),
-    Buffer.of(0x40, 2, path.written.length),
-    path.written,
-    Buffer.of(0x40, 3, 4),
-    ipBytes(local as Ip),
-    ...(asPath.length === 0 || asPath[0] !== asn ? [Buffer.of(0x40, 5, 4, 0, 0, 0, 100)] : []),
-  ]);
-  return message(messageType.update, Buffer.concat([u16(0), u16(attributes.length), attributes, nlriOf(prefix)]));
-}
-
-function nlriOf(prefix: string): Uint8Array {
-  const { bytes, length } = prefixParts(parsePrefix(prefix)!);
-  return Buffer.concat([Buffer.of(length), bytes.subarray(0, (length + 7) >> 3)]);
-}
-
-function* prefixesIn(b: Buffer): Iterable<string> {
-  for (let at = 0; at < b.length; at += 1 + ((b[at]! + 7) >> 3)) {
-    const octets = [0, 1, 2, 3].map((i) => (i < (b[at]! + 7) >> 3 ? b[at + 1 + i] : 0));
-    yield `${octets.join(".")}/${b[at]}`;
-  }
-}
-
-function u16(value: number): Buffer {
-  return Buffer.of(value >> 8, value & 0xff);
 }

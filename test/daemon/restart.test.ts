@@ -10,6 +10,7 @@ import type { Open } from "#wire/bgp/open.ts";
 import { kernelMissing } from "../contract/kernel-netns.ts";
 import { DaemonProcess, freePort, until } from "./daemon-process.ts";
 import { etcdStore, nodeDocument, NodeWorld } from "./node-world.ts";
+import { endOfRib } from "./messages.ts";
 import { RawPeer } from "./raw-peer.ts";
 
 describe.skipIf(kernelMissing)(`restart${kernelMissing ?? ""}`, () => {
@@ -102,7 +103,7 @@ describe.skipIf(kernelMissing)(`restart${kernelMissing ?? ""}`, () => {
     let peer: RawPeer | undefined;
     await until("a session", async () => (peer = await RawPeer.establish(terms(restartable(true)))) !== undefined);
     const [routed] = await held();
-    peer!.send(Uint8Array.from([...Array<number>(16).fill(255), 0, 23, 2, 0, 0, 0, 0])); // our End-of-RIB
+    peer!.send(endOfRib);
     await until("its End-of-RIB", () => peer!.messages.some(({ type, body }) => type === messageType.update && body.length === 4));
     const endAt = peer!.messages.findIndex(({ type, body }) => type === messageType.update && body.length === 4);
     expect(peer!.messages.slice(0, endAt).some(({ type, body }) => type === messageType.update && body.length > 4)).toBe(true);
