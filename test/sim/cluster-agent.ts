@@ -41,6 +41,8 @@ export interface Onlooker {
   noted(machine: SimMachine, note: Note): void;
   /** Octets handed to TCP, on a connection of an Established peer or before that (`peer` undefined). */
   sent(agent: Agent, connection: number, peer: number | undefined, bytes: Uint8Array): void;
+  /** The peer has been told all there is to tell for now. */
+  toldAll(agent: Agent, connection: number, peer: number): void;
   /** Own CIDRs changed. */
   owned(machine: SimMachine): void;
   /** A prefix it had from a peer it has from nobody now. */
@@ -76,8 +78,6 @@ export class Agent implements SimSpeaker {
   #had: readonly Prefix[] = [];
   #routes: readonly { readonly peer: number; readonly connection: number }[] = [];
   readonly #peerOf = new Map<number, number>();
-  /** Connections on which something older than the present choice may still go out. */
-  readonly #behind = new Set<number>();
 
   constructor(machine: SimMachine, world: AgentWorld, now: Instant) {
     const { settings } = machine;
@@ -121,7 +121,6 @@ export class Agent implements SimSpeaker {
     this.speaker.closed(connection, text, (this.#now = now));
   }
   sendBlocked(connection: number, now: Instant): void {
-    this.#behind.add(connection);
     if (this.#peer(connection) !== undefined) this.speaker.neighbours.sendBlocked(connection, now);
   }
   sendProgressed(connection: number): void {
@@ -162,7 +161,7 @@ export class Agent implements SimSpeaker {
     const owed: Uint8Array[] = [];
     this.speaker.pull(peer, pullOctets, now, (bytes) => owed.push(bytes));
     if (owed.length === 0) {
-      this.#behind.delete(connection);
+      this.#world.onlooker.toldAll(this, connection, peer);
       return undefined;
     }
     const bytes = Buffer.concat(owed);
@@ -170,10 +169,6 @@ export class Agent implements SimSpeaker {
     return bytes;
   }
 
-  /** True if the peer has not taken all that was written for it before the last decision. */
-  isBehind(connection: number): boolean {
-    return this.#behind.has(connection);
-  }
   /** Prefixes chosen from a peer, with the next hops the kernel should have. */
   get learned(): ReadonlyMap<Prefix, readonly Ip[]> {
     return this.#learned.routes;

@@ -186,12 +186,22 @@ export class Cluster implements Onlooker, Watched {
       },
       announced: (prefix) => {
         this.seen.routesTold++;
-        if (!agent.isBehind(connection) && this.#isBestFrom(agent, peer!, prefix)) this.#fail(`${machine.name} tells ${to} of ${prefix}, which it has from there`);
+        session.news.add(prefix);
       },
       needless: (prefix) => this.#fail(`${machine.name} withdraws ${prefix} from ${to}, which it never told in this session`),
       ended: (family) => this.#expectComplete(agent, peer!, family, session),
       faulty: (text) => this.#fail(`${machine.name} to ${to}: ${text}`),
     });
+  }
+
+  /** A route never goes back to where it came from: what was told just now and stands is from somebody else. */
+  toldAll(agent: Agent, connection: number, peer: number): void {
+    const session = this.#sessions.get(agent)?.get(connection);
+    if (!session || session.news.size === 0) return;
+    for (const prefix of session.news) {
+      if (session.told.has(prefix) && this.#isBestFrom(agent, peer, prefix)) this.#fail(`${agent.machine.name} tells ${agent.speaker.neighbours.byId(peer)!.name} of ${prefix}, which it has from there`);
+    }
+    session.news.clear();
   }
 
   owned(): void {

@@ -21,6 +21,8 @@ export function routeText(values: PathAttributes, nextHop: Uint8Array): string {
 export interface ToldSession {
   /** What the peer should hold now. */
   readonly told: Map<Prefix, string>;
+  /** What was told since it was last looked at. */
+  readonly news: Set<Prefix>;
   /** Families whose End-of-RIB was sent: 4, 6. */
   readonly ended: Set<4 | 6>;
 }
@@ -38,7 +40,7 @@ export interface TapEvents {
   faulty(text: string): void;
 }
 
-export const newSession = (): ToldSession => ({ told: new Map(), ended: new Set() });
+export const newSession = (): ToldSession => ({ told: new Map(), news: new Set(), ended: new Set() });
 
 const form = { 4: { family: 4, addPath: false }, 6: { family: 6, addPath: false } } as const;
 const ranges = emptyRanges();
