@@ -1,7 +1,9 @@
 /** The speaker as a part of the daemon: made from settings, followed live, stopped so that peers go on forwarding. */
 import type { NodeSettings, Secret } from "#base/settings.ts";
-import { ip4Number } from "#base/ip.ts";
+import { type Ip, ip4Number } from "#base/ip.ts";
 import { note } from "#base/note.ts";
+import { contains } from "#base/prefix.ts";
+import { type Millis, millis } from "#base/time.ts";
 import type { Clock } from "#ports/clock.ts";
 import type { Net } from "#ports/net.ts";
 import type { Telemetry } from "#ports/telemetry.ts";
@@ -9,7 +11,7 @@ import { Speaker } from "#bgp/speaker.ts";
 import { Listeners } from "./listeners.ts";
 import { watchLoopDelay } from "./loop-delay.ts";
 import { PeersDriver } from "./peers.ts";
-import type { RestartMark } from "./restart-mark.ts";
+import type { LastRun, RestartMark } from "./restart-mark.ts";
 import type { Task } from "./tasks.ts";
 
 export interface BgpParts {
@@ -34,7 +36,7 @@ export interface Bgp extends Task {
 }
 
 /** The longest a restart of ours waits for others before it selects routes (RFC 4724 §4.1, Selection_Deferral_Timer). */
-const deferralMillis = 60_000;
+const deferral = { reflectorMillis: 60_000, nodeMillis: 30_000 } as const;
 
 export function createBgp(parts: BgpParts): Bgp {
   const { telemetry } = parts;
@@ -81,7 +83,7 @@ export function createBgp(parts: BgpParts): Bgp {
       await listeners.follow(settings);
       driver.wake();
       ready();
-      await parts.restart.keep(signal);
+      await parts.restart.keep(signal, () => speaker.sessions());
       listeners.close();
       await driver.stop(this.stopMode, "podwayd is stopping");
     },
@@ -89,11 +91,22 @@ export function createBgp(parts: BgpParts): Bgp {
 }
 
 /** Tells the peers of a restart of ours. F says what forwards still: everything, unless the machine was started anew under our routes. */
-function beginRestart(speaker: Speaker, settings: NodeSettings, last: "restart" | "reboot" | undefined, { clock, telemetry }: BgpParts): void {
+function beginRestart(speaker: Speaker, settings: NodeSettings, last: LastRun | undefined, { clock, telemetry }: BgpParts): void {
   if (last === undefined) return;
   telemetry.note(note("info", "bgp.restarting", "this is a restart: routes are selected when the peers that come back have told theirs (RFC 4724)"));
-  const forwards = last === "restart" || !settings.kernel.enabled;
-  speaker.beginRestart({ restarting: true, forwarding: forwards ? [0, 1] : [] }, settings.ranges.length > 0, deferralMillis, clock.now());
+  const forwards = last.kind === "restart" || !settings.kernel.enabled;
+  // The mark names whose sessions were up: nobody else out of a range is waited for.
+  speaker.beginRestart({ restarting: true, forwarding: forwards ? [0, 1] : [] }, false, deferralMillis(settings), clock.now());
+  const mayCome = (address: Ip): boolean =>
+    settings.peers.some((peer) => peer.address === address) || settings.ranges.some(({ range }) => contains(range, address));
+  speaker.rib.deferral.awaitBack(last.sessions.filter(mayCome));
+}
+
+/** Less than the peers keep our old routes for, and less for a node than for its reflector: that one must hear the node first. */
+function deferralMillis({ roles, peers, ranges }: NodeSettings): Millis {
+  const most = roles.includes("reflector") ? deferral.reflectorMillis : deferral.nodeMillis;
+  const stale = [...peers, ...ranges].flatMap(({ gracefulRestart }) => gracefulRestart?.staleSeconds ?? []);
+  return millis(Math.min(most, ...stale.map((seconds) => seconds * 500)));
 }
 
 function gauges(telemetry: Telemetry, speaker: Speaker, driver: PeersDriver): void {
