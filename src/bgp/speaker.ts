@@ -67,6 +67,12 @@ export class Speaker {
     );
   }
 
+  /** Addresses whose session is up, or is waited for after a restart of ours: whom the next restart waits for (`rib.deferral.awaitBack`). */
+  sessions(): readonly Ip[] {
+    const up = [...this.#up].flatMap((peer) => this.neighbours.byId(peer)?.address ?? []);
+    return [...new Set([...up, ...this.rib.deferral.awaited])].toSorted();
+  }
+
   configure(peers: readonly PeerSettings[], ranges: readonly RangeSettings[], now: Instant): void {
     this.#now = now;
     this.neighbours.configure(peers, ranges, now);

@@ -1,7 +1,7 @@
 /**
  * Peers that are not where their update group is: new ones that must first be told everything, those that asked for everything
  * again, and stragglers split off because they stopped reading. All are described relative to what the group has been told (the
- * group's Adj-RIB-Out), so none costs a table of its own. A hot file; twin: test/bgp/twins.ts.
+ * group's Adj-RIB-Out), so none costs a table of its own. A hot file; twin: test/bgp/rib-model.ts.
  *
  * A catch-up has walked the group's table up to `#walked` (a straggler: to the end) and owes the prefixes the group changed
  * since its members learned of them, each with what they were told before. When nothing is owed and the walk is done, its

@@ -1,5 +1,5 @@
 /**
- * A stream of encoded UPDATEs that several members read, each at its own cursor. A hot file; twin: test/bgp/twins.ts.
+ * A stream of encoded UPDATEs that several members read, each at its own cursor. A hot file; twin: test/bgp/lanes.test.ts.
  *
  * Messages are written once into chunks; chunks are linked and belong to whoever still reads them, so a slow reader keeps
  * exactly what it has not read. A run is a stretch of messages whose routes came from one peer: that peer skips it, and is

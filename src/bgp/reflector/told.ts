@@ -1,6 +1,6 @@
 /**
  * Adj-RIB-Out of an update group: for each prefix the attribute set its members have been told (or will be, by messages
- * already written) and the peer the route came from, who alone has not. A hot file; twin: test/bgp/twins.ts.
+ * already written) and the peer the route came from, who alone has not. A hot file; twin: test/bgp/lanes.test.ts.
  *
  * Holds: one hold on every set in it. The source is kept as a label (peer-table.ts), so that another speaker that takes the id
  * of one that went is not taken for it: its ORIGINATOR_ID is another one.

@@ -1,6 +1,6 @@
 /**
- * Peers that are told the same: one Adj-RIB-Out, one stream of encoded UPDATEs, one cursor a member. A hot file; twin:
- * test/bgp/twins.ts.
+ * Peers that are told the same: one Adj-RIB-Out, one stream of encoded UPDATEs, one cursor a member. A hot file;
+ * twin: test/bgp/rib-model.ts.
  *
  * In: `owe` for each prefix whose choice changed. Out: `pull`, when a member's socket has room. What is owed holds no
  * value: it is looked up when it is told, so the last state wins, what returned to what was told is never told again, and

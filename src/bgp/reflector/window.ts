@@ -1,6 +1,6 @@
 /**
  * Some owed prefixes, grouped by what is to be said about them, so that one message carries all that share an attribute set
- * and a source. A hot file; twin: test/bgp/twins.ts. Filled by an update group or a catch-up, emptied into a lane by `emit`.
+ * and a source. A hot file; twin: test/bgp/rib-model.ts. Filled by an update group or a catch-up, emptied into a lane by `emit`.
  *
  * Holds: a bucket's routes have one source peer, so that a member's own can be left out of what it reads (lane.ts).
  */

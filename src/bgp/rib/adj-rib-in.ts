@@ -1,5 +1,5 @@
 /**
- * Adj-RIBs-In of one family as columns: one row per (prefix, peer), chained by prefix. A hot file; twin: test/bgp/twins.ts.
+ * Adj-RIBs-In of one family as columns: one row per (prefix, peer), chained by prefix. A hot file; twin: test/bgp/rib-model.ts.
  *
  * Holds: at most one path per prefix and peer; the row keeps one hold on its attribute set; a row given back is reused.
  * A path whose epoch is not its peer's is stale: of an earlier session, kept under graceful restart or waiting to be swept,

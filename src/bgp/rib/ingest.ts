@@ -12,6 +12,7 @@ import { validateUpdate } from "#wire/bgp/validate.ts";
 import type { FamilyIndex, NotificationFault } from "../terms.ts";
 import { ipv4Unicast, ipv6Unicast } from "../terms.ts";
 import type { ImportFilter } from "../policy.ts";
+import { accepts } from "../reflector/reflect.ts";
 import type { AttributeTable } from "./attributes.ts";
 import type { LocRib } from "./loc-rib.ts";
 import { type PeerTable, roleExternal } from "./peer-table.ts";
@@ -133,7 +134,7 @@ export class Ingest {
     const attributes = this.#attributes,
       prefixes = rib.prefixes,
       filter = this.#filters.get(peer);
-    if (attributes.flags[set]! & flagLoop) {
+    if (!accepts(attributes.flags[set]!)) {
       attributes.drop(set);
       this.#refuse(peer, countPrefixes(b, start, end, rib.family === ipv4Unicast ? v4 : v6));
       this.#withdraw(rib, peer, b, start, end); // a loop is an implicit withdraw (RFC 4456 §8)

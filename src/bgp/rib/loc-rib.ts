@@ -1,6 +1,6 @@
 /**
  * One family of the RIB: prefixes, Adj-RIBs-In, the chosen path of each prefix, and which prefixes wait for a decision.
- * A hot file; twin: test/bgp/twins.ts.
+ * A hot file; twin: test/bgp/rib-model.ts.
  *
  * In: `put` and `withdraw` as UPDATEs arrive. Out: `settle` decides some prefixes and names those whose choice changed.
  * Holds: `best` of a prefix that waits may be `unsettled`; whoever needs it now asks `bestOf`, which decides at once.
