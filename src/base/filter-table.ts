@@ -46,16 +46,28 @@ export interface FilterTable {
   readonly chains: readonly FilterChain[];
 }
 
-/** Our table as a look found it. */
-export interface SeenTable {
-  /** Undefined: something in it is none of ours. */
-  readonly table: FilterTable | undefined;
-  /** The whole of it as text, the same as long as nobody changes it. */
-  readonly picture: string;
+/** Something in our table that is neither a set nor a chain as above, by its kind (`map`, `chain`, ...) and name. */
+export interface FilterObject {
+  readonly kind: string;
+  readonly name: string;
 }
 
-/** One transaction on our table: all of it or nothing. */
+/** Our table as a look found it. */
+export interface SeenTable extends FilterTable {
+  readonly others: readonly FilterObject[];
+  /** Every rule is one of those above. */
+  readonly isReadable: boolean;
+  /** Chains and rules as text, the same as long as nobody changes them. */
+  readonly rulesText: string;
+}
+
+/** One transaction on our table: all of it or nothing. A table that is not there is made. */
 export type FilterChange =
-  | { readonly kind: "replace"; readonly table: FilterTable }
+  | { readonly kind: "sets"; readonly add: readonly FilterSet[] }
   | { readonly kind: "elements"; readonly sets: readonly { readonly name: string; readonly add: readonly Prefix[]; readonly remove: readonly Prefix[] }[] }
+  /** All rules of the table give way to those of `chains`; a chain that stays shows each packet all of its old rules or all of its new. */
+  | { readonly kind: "rules"; readonly chains: readonly FilterChain[] }
+  | { readonly kind: "objects"; readonly remove: readonly FilterObject[] }
+  /** The table goes and is made again: a packet may meet neither. */
+  | { readonly kind: "anew"; readonly table: FilterTable }
   | { readonly kind: "remove" };

@@ -17,9 +17,13 @@ export const Pool = z.strictObject({
   port: Port.default(4789).meta({ description: "UDP port of VXLAN (RFC 7348)." }),
   crossSubnet: z.boolean().default(true).meta({ description: "vxlan: plain routes between nodes on one link, the tunnel beyond." }),
   mtu: z.int().min(1280).max(65535).optional().meta({ description: "MTU of the pods' links; if left out, what the uplink leaves after encapsulation." }),
-  masquerade: z.boolean().default(false).meta({
-    description: "What pods send beyond every pool leaves under their node's address (nftables masquerade); between pods, and from outside to pods, addresses stay.",
-  }),
+  masquerade: z
+    .boolean()
+    .default(false)
+    .meta({
+      description:
+        "What pods send beyond every pool leaves under their node's address (nftables masquerade); between pods, and from outside to pods, addresses stay.",
+    }),
   state: z.enum(["active", "draining"]).default("active").meta({ description: "`draining` hands out no new lease and no new address; what is there stays." }),
   reservations: z.record(Name, Cidr).prefault({}).meta({ description: "Node name → the CIDR kept for it, out of the pool and as long as nodePrefix." }),
 });

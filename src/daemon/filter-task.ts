@@ -1,6 +1,6 @@
 /**
  * Our table of packet rules, kept as it should be, and an eye on who drops pods' packets. Level-triggered like the reconcile loop:
- * what is wanted, a look, the difference, one transaction. The rules' generation is asked for twice a second, and only when it
+ * what is wanted, a look, the difference, a transaction. The rules' generation is asked for twice a second, and only when it
  * moved is anything read. Stopping leaves the table; once no pool masquerades any more it is removed.
  */
 import { setTimeout as pause } from "node:timers/promises";
@@ -43,8 +43,15 @@ export interface FilterKeeper {
 
 const defaults = { tickMillis: 500, lookMillis: 30_000, judgeMillis: 5000 } as const;
 const retry = { firstMillis: 500, mostMillis: 30_000 } as const;
-/** Writes of one pass: the second is a whole table where single elements were refused, the third answers a meddler. */
-const mostWrites = 3;
+/** Writes of one pass: sets, elements, rules and what is left over, and once more all of it if something was refused. */
+const mostWrites = 6;
+
+/** A transaction, the generation before it, and whether it came to nothing. */
+interface Written {
+  readonly change: FilterChange;
+  readonly before: number;
+  readonly isRefused: boolean;
+}
 
 export function createFilterKeeper(options: FilterKeeperOptions): FilterKeeper {
   return new RulesKeeper(options);
@@ -58,8 +65,8 @@ class RulesKeeper implements FilterKeeper {
   #wake: () => void = () => undefined;
   /** The generation that was found right, when, and for what was wanted then. */
   #right: { readonly generation: number; readonly atMillis: number; readonly wanted: FilterWanted } | undefined;
-  /** What the kernel showed of a table right after we wrote it, where that reads differently from what we meant. */
-  #picture: { readonly table: FilterTable; readonly text: string } | undefined;
+  /** What the kernel showed of a table's rules right after we wrote them. */
+  #ownRules: { readonly table: FilterTable; readonly text: string } | undefined;
   #judged: { readonly generation: number; readonly atMillis: number; readonly probes: readonly ForwardProbe[] } | undefined;
   #drops: readonly string[] = [];
   #trouble: string | undefined;
@@ -135,39 +142,48 @@ class RulesKeeper implements FilterKeeper {
   async #setRight(filter: PacketFilter, wanted: FilterWanted): Promise<void> {
     const { table, maySweep } = wanted,
       wasRight = this.#right !== undefined && isSame(this.#right.wanted, wanted);
-    for (let writes = 0, before = 0; ; writes++) {
+    if (this.#ownRules?.table !== table) this.#ownRules = undefined;
+    let last: Written | undefined;
+    for (let writes = 0; ; writes++) {
       const generation = filter.generation(),
         seen = await filter.look();
       this.#count.looks++;
-      const isJustOurs = writes > 0 && generation === before + 1 && filter.generation() === generation;
-      if (isJustOurs && table !== undefined && seen !== undefined) this.#picture = { table, text: seen.picture };
-      before = generation;
-      const change = this.#changeTo(table, seen);
+      // Nobody wrote since we did: what stands there is what we meant, however it reads.
+      const isOurs = last?.change.kind === "rules" && generation === last.before + 1 && filter.generation() === generation;
+      if (isOurs && table !== undefined && seen !== undefined) this.#ownRules = { table, text: seen.rulesText };
+      const change = this.#changeTo(table, seen, last);
       if (change === undefined || (change.kind === "remove" && !maySweep)) {
         this.#right = { generation, atMillis: performance.now(), wanted };
+        if (writes > 0) this.#sayWritten(table);
         return;
       }
       if (writes === mostWrites) throw new FaultError({ whose: "world", code: "filter.contended", text: contended });
       if (writes === 0 && wasRight) this.#drifted();
       this.#right = undefined;
-      await this.#write(filter, writes > 0 && table !== undefined ? { kind: "replace", table } : change);
+      last = await this.#write(filter, change, generation);
     }
   }
 
-  /** What is read back as written is right; so is what looks as it did when we had just written it. */
-  #changeTo(table: FilterTable | undefined, seen: SeenTable | undefined): FilterChange | undefined {
-    if (this.#picture !== undefined && this.#picture.table !== table) this.#picture = undefined;
-    if (seen !== undefined && this.#picture?.text === seen.picture) return undefined;
-    return changeTo(table, seen === undefined ? "none" : (seen.table ?? "foreign"));
+  #changeTo(table: FilterTable | undefined, seen: SeenTable | undefined, last: Written | undefined): FilterChange | undefined {
+    const change = changeTo(table, seen, this.#ownRules?.text);
+    // What does not fit what is there: all of it is made anew.
+    return change !== undefined && table !== undefined && last?.isRefused === true ? { kind: "anew", table } : change;
   }
 
-  async #write(filter: PacketFilter, change: FilterChange): Promise<void> {
+  async #write(filter: PacketFilter, change: FilterChange, before: number): Promise<Written> {
     this.#count.writes++;
-    await filter.apply(change).catch((cause: unknown) => {
-      // Elements that do not fit what is there: the whole table is written next.
-      if (change.kind !== "elements" || !(cause instanceof FaultError)) throw cause;
-    });
-    this.#options.telemetry.note(note("info", `filter.${change.kind}`, saidOf[change.kind]));
+    try {
+      await filter.apply(change);
+      return { change, before, isRefused: false };
+    } catch (cause) {
+      if (!(cause instanceof FaultError) || cause.fault.code !== "filter.refused" || change.kind === "anew" || change.kind === "remove") throw cause;
+      return { change, before, isRefused: true };
+    }
+  }
+
+  #sayWritten(table: FilterTable | undefined): void {
+    const [event, text] = table === undefined ? (["filter.removed", saidOf.removed] as const) : (["filter.written", saidOf.written] as const);
+    this.#options.telemetry.note(note("info", event, text));
   }
 
   #drifted(): void {
@@ -211,8 +227,7 @@ const isSame = (a: FilterWanted, b: FilterWanted | undefined): boolean => a.tabl
 
 const contended = "the nftables table inet podway is changed by somebody as fast as Podway writes it; find out who with `nft monitor`.";
 
-const saidOf: Readonly<Record<FilterChange["kind"], string>> = {
-  replace: "the nftables table inet podway was written: pods' packets to beyond every pool leave under this node's address.",
-  elements: "the CIDRs in the nftables table inet podway were changed.",
-  remove: "the nftables table inet podway was removed: no pool masquerades.",
-};
+const saidOf = {
+  written: "the nftables table inet podway was written: pods' packets to beyond every pool leave under this node's address.",
+  removed: "the nftables table inet podway was removed: no pool masquerades.",
+} as const;

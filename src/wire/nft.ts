@@ -3,7 +3,7 @@
  * side writes some things its own way (a /32 as a bare address, one flag without its list); both ways are read.
  */
 import { ok, type Outcome, type WorldFault } from "#base/fault.ts";
-import type { FilterChain, FilterChange, FilterMatch, FilterRule, FilterSet, FilterTable, SeenTable } from "#base/filter-table.ts";
+import type { FilterChain, FilterChange, FilterMatch, FilterObject, FilterRule, FilterSet, SeenTable } from "#base/filter-table.ts";
 import type { Prefix } from "#base/prefix.ts";
 import {
   addressField,
@@ -37,17 +37,27 @@ export function encodeChange(change: FilterChange): string {
 
 function commandsOf(change: FilterChange): readonly Json[] {
   // Adding what is there succeeds, so that deleting what may not be there does.
-  const away = [{ add: { table: ours } }, { delete: { table: ours } }];
+  const made = { add: { table: ours } },
+    away = [made, { delete: { table: ours } }];
   switch (change.kind) {
-    case "remove":
-      return away;
-    case "replace":
-      return [...away, { add: { table: ours } }, ...change.table.sets.map(addSet), ...change.table.chains.flatMap(addChain)];
+    case "sets":
+      return [made, ...change.add.map(addSet)];
     case "elements":
       // Removed before added: in between, what is enlarged would overlap with what it was.
       return change.sets.flatMap(({ name, add, remove }) => [...elements("delete", name, remove), ...elements("add", name, add)]);
+    case "rules":
+      return [made, { flush: { table: ours } }, ...change.chains.flatMap(addChain)];
+    case "objects":
+      return change.remove.toSorted(mapsFirst).map(({ kind, name }) => ({ delete: { [kind]: { ...within, name } } }));
+    case "anew":
+      return [...away, made, ...change.table.sets.map(addSet), ...change.table.chains.flatMap(addChain)];
+    case "remove":
+      return away;
   }
 }
+
+/** The elements of a map may name chains and counters, which cannot go before it. */
+const mapsFirst = (a: FilterObject, b: FilterObject): number => Number(b.kind === "map") - Number(a.kind === "map");
 
 const elements = (verb: "add" | "delete", name: string, prefixes: readonly Prefix[]): readonly Json[] =>
   prefixes.length === 0 ? [] : [{ [verb]: { element: { ...within, name, elem: prefixes.map(prefixJson) } } }];
@@ -79,26 +89,32 @@ function matchJson(match: FilterMatch): Json {
 export function decodeTable(text: string): Outcome<SeenTable, WorldFault> {
   const listing = readListing(text);
   if (!listing.ok) return listing;
-  const picture = JSON.stringify(listing.value, (key, value: Json) => (key === "handle" ? undefined : value));
-  return ok({ table: readTable(listing.value), picture });
-}
-
-/** Undefined: there is something in it that `encodeChange` never writes. */
-function readTable(objects: readonly NftObject[]): FilterTable | undefined {
   const sets: FilterSet[] = [],
-    chains: { readonly name: string; readonly priority: number; readonly rules: FilterRule[] }[] = [];
-  for (const { kind, fields } of objects) {
-    if (kind === "table") continue;
+    chains: { readonly name: string; readonly priority: number; readonly rules: FilterRule[] }[] = [],
+    others: FilterObject[] = [];
+  let isReadable = true;
+  for (const { kind, fields } of listing.value) {
     const set = kind === "set" ? readSet(fields) : undefined,
-      chain = kind === "chain" ? readChain(fields) : undefined,
-      rule = kind === "rule" ? readRule(fields) : undefined,
-      holder = rule && chains.find(({ name }) => name === fields["chain"]);
+      chain = kind === "chain" ? readChain(fields) : undefined;
     if (set) sets.push(set);
     else if (chain) chains.push(chain);
-    else if (rule && holder) holder.rules.push(rule);
-    else return undefined;
+    else if (kind === "rule") isReadable = addRule(chains, fields) && isReadable;
+    // Elements that have something of their own to say are told apart from their set, which is not of our sort then.
+    else if (kind !== "table" && kind !== "element") others.push({ kind, name: textOf(fields["name"]) });
   }
-  return { sets, chains };
+  return ok({ sets, chains, others, isReadable, rulesText: rulesText(listing.value) });
+}
+
+function addRule(chains: readonly { readonly name: string; readonly rules: FilterRule[] }[], fields: Fields): boolean {
+  const rule = readRule(fields),
+    holder = chains.find(({ name }) => name === fields["chain"]);
+  if (rule && holder) holder.rules.push(rule);
+  return rule !== undefined && holder !== undefined;
+}
+
+function rulesText(objects: readonly NftObject[]): string {
+  const rules = objects.filter(({ kind }) => kind === "chain" || kind === "rule");
+  return JSON.stringify(rules, (key, value: Json) => (key === "handle" ? undefined : value));
 }
 
 function readSet({ name, type, flags, elem, ...rest }: Fields): FilterSet | undefined {

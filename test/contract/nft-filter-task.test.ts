@@ -75,14 +75,14 @@ describe.skipIf(nftMissing !== undefined)(`our table is kept as it should be${nf
     const keeper = start(masquerading);
     await right(keeper);
     const before = keeper.status();
-    expect(before).toMatchObject({ writes: 1, drift: 0 });
+    expect(before).toMatchObject({ writes: 2, drift: 0 });
     nft(namespace, "table ip other { chain c { }; }");
     await until("it looked", () => keeper.status().looks > before.looks);
     await right(keeper);
     const after = keeper.status();
     nft(namespace, "add rule ip other c accept");
     await until("and looked again", () => keeper.status().looks > after.looks);
-    expect(keeper.status()).toMatchObject({ looks: after.looks + 1, writes: 1, drift: 0 });
+    expect(keeper.status()).toMatchObject({ looks: after.looks + 1, writes: 2, drift: 0 });
     expect(tables(namespace)).toEqual(["table inet podway", "table ip other"]);
   });
 
@@ -141,7 +141,7 @@ describe.skipIf(nftMissing !== undefined)(`our table is kept as it should be${nf
   test("rules that read back otherwise than written are written once, not for ever", async () => {
     const strange = (): PacketFilter => {
       const real = openNftKernel();
-      return { ...bound(real), look: async () => ((seen) => seen && { ...seen, table: undefined })(await real.look()) };
+      return { ...bound(real), look: async () => ((seen) => seen && { ...seen, isReadable: false })(await real.look()) };
     };
     const keeper = start(masquerading, strange);
     await right(keeper);
@@ -149,7 +149,7 @@ describe.skipIf(nftMissing !== undefined)(`our table is kept as it should be${nf
     nft(namespace, "table ip other { }");
     await until("it looked", () => keeper.status().looks > looks);
     await right(keeper);
-    expect(keeper.status()).toMatchObject({ writes: 1, drift: 0 });
+    expect(keeper.status()).toMatchObject({ writes: 2, drift: 0 });
     nft(namespace, "flush chain inet podway postrouting");
     await until("it is repaired all the same", () => keeper.status().drift === 1 && ruleset(namespace).includes("masquerade fully-random"));
   });

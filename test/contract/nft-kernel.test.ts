@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { FilterTable } from "#base/filter-table.ts";
 import type { Prefix } from "#base/prefix.ts";
+import { changeTo } from "#overlay/filter-change.ts";
 import { findForwardDrops, forwardProbes } from "#overlay/forward-drops.ts";
 import { planMasquerade } from "#overlay/masquerade.ts";
 import type { PacketFilter } from "#ports/filter.ts";
@@ -15,6 +16,8 @@ const hidden = pool({ name: "hidden", masquerade: true }),
   plain = pool({ name: "plain", cidr: prefix("10.42.0.0/16") }),
   hidden6 = pool({ name: "hidden6", cidr: prefix("fd43::/48"), family: 6, nodePrefix: 64, masquerade: true });
 const wanted = planMasquerade([hidden, plain, hidden6])!;
+
+const wantedInOtherOrder = { ...wanted, sets: [0, 1, 3, 2].map((i) => wanted.sets[i]!) };
 
 const golden = `table inet podway {
 	set pools4 {
@@ -52,6 +55,16 @@ const golden = `table inet podway {
 const foreign =
   "table ip nat { chain POSTROUTING { type nat hook postrouting priority srcnat; oifname docker0 masquerade; }; }\ntable inet podway2 { chain c { }; }\n";
 
+/** Chains, maps and named counters that hold on to each other. */
+const meddled = `table inet podway {
+  counter hits { }
+  map where { type ipv4_addr : verdict; elements = { 192.0.2.1 : jump other }; }
+  chain other { counter name hits; }
+  chain extra { type filter hook output priority 0; policy accept; ip daddr vmap @where; }
+  chain postrouting { type nat hook postrouting priority srcnat; jump other; }
+}`;
+const tableHandle = (namespace: Namespace): number => Number(/table inet podway \{ # handle (\d+)/.exec(namespace.exec("nft -a list table inet podway"))![1]);
+
 /** A thousand CIDRs that touch each other, as leases of one pool do. */
 const thousand = (first: number): ReadonlySet<Prefix> => new Set(Array.from({ length: 1000 }, (_, i) => prefix(`10.${first + (i >> 8)}.${i & 255}.0/24`)));
 
@@ -70,7 +83,10 @@ for (const [name, open] of Object.entries(engines)) {
       leave();
       namespace.remove();
     });
-    const look = async (): Promise<FilterTable | undefined> => (await filter.look())?.table;
+    const look = async (): Promise<FilterTable | undefined> => {
+      const seen = await filter.look();
+      return seen && { sets: seen.sets, chains: seen.chains };
+    };
     const timed = async (work: () => Promise<unknown>): Promise<string> => {
       const started = performance.now();
       await work();
@@ -79,10 +95,10 @@ for (const [name, open] of Object.entries(engines)) {
 
     test("nothing, then our table, and nft lists it; then nothing again", async () => {
       expect(await filter.look()).toBeUndefined();
-      await filter.apply({ kind: "replace", table: wanted });
+      await filter.apply({ kind: "anew", table: wanted });
       expect(ruleset(namespace)).toBe(golden);
       expect(await look()).toEqual(wanted);
-      await filter.apply({ kind: "replace", table: wanted });
+      await filter.apply({ kind: "anew", table: wanted });
       expect(ruleset(namespace)).toBe(golden);
       await filter.apply({ kind: "remove" });
       expect([await filter.look(), ruleset(namespace)]).toEqual([undefined, ""]);
@@ -92,14 +108,14 @@ for (const [name, open] of Object.entries(engines)) {
     test("tables beside ours survive", async () => {
       nft(namespace, foreign);
       const theirs = ruleset(namespace);
-      await filter.apply({ kind: "replace", table: wanted });
+      await filter.apply({ kind: "anew", table: wanted });
       expect(tables(namespace)).toEqual(["table ip nat", "table inet podway2", "table inet podway"]);
       await filter.apply({ kind: "remove" });
       expect(ruleset(namespace)).toBe(theirs);
     });
 
     test("elements come and go, and what is enlarged takes the place of what it was", async () => {
-      await filter.apply({ kind: "replace", table: wanted });
+      await filter.apply({ kind: "anew", table: wanted });
       const handles = namespace.exec("nft -a list chain inet podway postrouting");
       await filter.apply({
         kind: "elements",
@@ -110,18 +126,44 @@ for (const [name, open] of Object.entries(engines)) {
     });
 
     test("a transaction that fails changes nothing, and says why in one sentence", async () => {
-      await filter.apply({ kind: "replace", table: wanted });
+      await filter.apply({ kind: "anew", table: wanted });
       const change = { kind: "elements", sets: [{ name: "pools4", add: [prefix("10.50.0.0/16")], remove: [prefix("10.99.0.0/16")] }] } as const;
       await expect(filter.apply(change)).rejects.toThrow(/^nftables (refused|knows no)[^\n]*$/);
       expect(ruleset(namespace)).toBe(golden);
     });
 
-    test("what others put into our table is seen", async () => {
-      await filter.apply({ kind: "replace", table: wanted });
-      const { picture } = (await filter.look())!;
-      nft(namespace, "add rule inet podway postrouting ip saddr 10.0.0.0/8 accept");
+    /** Change by change, as long as there is one. */
+    const settle = async (): Promise<readonly string[]> => {
+      const kinds: string[] = [];
+      for (let change = changeTo(wanted, await filter.look()); change !== undefined; change = changeTo(wanted, await filter.look())) {
+        await filter.apply(change);
+        kinds.push(change.kind);
+      }
+      return kinds;
+    };
+    test("step by step from nothing, and from less", async () => {
+      expect(await settle()).toEqual(["sets", "rules"]);
+      expect(ruleset(namespace)).toBe(golden);
+      nft(namespace, "flush chain inet podway postrouting\ndelete set inet podway pools6\nflush set inet podway pools4");
+      expect(await settle()).toEqual(["sets", "elements", "rules"]);
+      expect(await look()).toEqual(wantedInOtherOrder);
+    });
+
+    test("what others put into our table is seen, and goes without the table being made anew", async () => {
+      await settle();
+      const before = (await filter.look())!,
+        handle = tableHandle(namespace);
+      nft(namespace, meddled);
       const seen = (await filter.look())!;
-      expect([seen.table, seen.picture === picture]).toEqual([undefined, false]);
+      expect([seen.isReadable, seen.rulesText === before.rulesText]).toEqual([false, false]);
+      expect(await settle()).toEqual(["rules", "objects"]);
+      expect([ruleset(namespace), tableHandle(namespace)]).toEqual([golden, handle]);
+    });
+
+    test("a chain of our name at another hook is made anew", async () => {
+      nft(namespace, "table inet podway { chain postrouting { type filter hook forward priority 0; policy drop; }; }");
+      expect(await settle()).toEqual(["anew"]);
+      expect(ruleset(namespace)).toBe(golden);
     });
 
     test("the generation moves with every transaction, anybody's, and stands still otherwise", async () => {
@@ -129,7 +171,7 @@ for (const [name, open] of Object.entries(engines)) {
       expect(filter.generation()).toBe(before);
       nft(namespace, foreign);
       expect(filter.generation()).toBe(before + 1);
-      await filter.apply({ kind: "replace", table: wanted });
+      await filter.apply({ kind: "anew", table: wanted });
       await filter.look();
       expect(filter.generation()).toBe(before + 2);
     });
@@ -137,7 +179,7 @@ for (const [name, open] of Object.entries(engines)) {
     test("a thousand CIDRs: figures", async () => {
       const set = { name: "pools4", family: 4 } as const,
         table = { sets: [{ ...set, prefixes: thousand(60) }], chains: wanted.chains.map((chain) => ({ ...chain, rules: [] })) };
-      const written = await timed(() => filter.apply({ kind: "replace", table }));
+      const written = await timed(() => filter.apply({ kind: "anew", table }));
       const looked = await timed(async () => expect(await look()).toEqual(table));
       const one = await timed(() =>
         filter.apply({ kind: "elements", sets: [{ name: "pools4", add: [prefix("10.99.0.0/24")], remove: [prefix("10.60.7.0/24")] }] }),
@@ -170,7 +212,7 @@ for (const [name, open] of Object.entries(engines)) {
         (await filter.forwardChains().then((view) => findForwardDrops(view, probes))).map((text) =>
           text.replace(/ drops .*? of pods /, " drops ").replace(/;.*/, ""),
         );
-      await filter.apply({ kind: "replace", table: wanted });
+      await filter.apply({ kind: "anew", table: wanted });
       expect(await drops()).toEqual([]);
       nft(namespace, docker);
       expect(await drops()).toEqual(["chain FORWARD of table ip filter drops (10.43.0.0/16) by its policy, and no rule of it surely accepts them"]);

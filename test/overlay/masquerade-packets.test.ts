@@ -2,6 +2,7 @@ import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { changeTo } from "#overlay/filter-change.ts";
 import { planMasquerade } from "#overlay/masquerade.ts";
 import type { PacketFilter } from "#ports/filter.ts";
 import { openNftKernel } from "../../src/adapters/nft-kernel.ts";
@@ -35,7 +36,7 @@ describe.skipIf(nftMissing !== undefined)(`what others see of a pod's address${n
       stdio: ["ignore", "pipe", "inherit"],
     });
     await once(mirror.stdout!, "data");
-    await filter.apply({ kind: "replace", table: planMasquerade(pools)! });
+    await filter.apply({ kind: "anew", table: planMasquerade(pools)! });
   }, 30_000);
   afterAll(async () => {
     mirror.kill("SIGKILL");
@@ -113,20 +114,28 @@ describe.skipIf(nftMissing !== undefined)(`what others see of a pod's address${n
     expect(await seen(pod.hidden, beyond.world4, 7001)).toEqual(["192.0.2.77"]);
     expect(await seen(pod.hidden, beyond.world4, 7002)).toEqual([node.outside4]);
     // The other order: their chain first, ours after it.
-    await filter.apply({ kind: "replace", table: planMasquerade(pools)! });
+    await filter.apply({ kind: "anew", table: planMasquerade(pools)! });
     expect(await seen(pod.hidden, beyond.world4, 7001)).toEqual(["192.0.2.77"]);
     expect(await seen(pod.hidden, beyond.world4, 7002)).toEqual([node.outside4]);
     nft(machine, "delete table ip marks\ndelete table ip kube-proxy");
   });
 
-  test("while the table is replaced over and over, every new connection is masqueraded", async () => {
-    let isAsking = true,
-      replaced = 0;
-    const asking = seen(pod.hidden, beyond.world4, 7000, 500).finally(() => (isAsking = false));
-    for (; isAsking; replaced++) await filter.apply({ kind: "replace", table: planMasquerade(pools)! });
+  test("while the table changes over and over, every new connection is masqueraded", async () => {
+    const more = pool({ name: "more", cidr: prefix("10.50.0.0/16") });
+    const tables = [[...pools, more], pools.slice(0, 2), pools].map((some) => planMasquerade(some)!);
+    let isAsking = true;
+    const changes: string[] = [],
+      asking = seen(pod.hidden, beyond.world4, 7000, 2000).finally(() => (isAsking = false));
+    for (let i = 0; isAsking; i++) {
+      const wanted = tables[i % tables.length]!;
+      for (let change = changeTo(wanted, await filter.look()); change !== undefined; change = changeTo(wanted, await filter.look())) {
+        await filter.apply(change);
+        changes.push(change.kind);
+      }
+    }
     expect(await asking).toEqual([node.outside4]);
-    console.log(`500 connections, the table replaced ${replaced} times meanwhile`);
-    expect(replaced).toBeGreaterThan(10);
+    expect(new Set(changes)).toEqual(new Set(["sets", "elements", "rules", "objects"]));
+    console.log(`2,000 connections, ${changes.length} transactions meanwhile`);
   });
 
   test("without our table the world sees the pod's address, and knows no better", async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { FilterTable } from "#base/filter-table.ts";
+import type { FilterChange, FilterTable, SeenTable } from "#base/filter-table.ts";
 import { changeTo } from "#overlay/filter-change.ts";
 import { planMasquerade } from "#overlay/masquerade.ts";
 import { encodeChange } from "#wire/nft.ts";
@@ -63,54 +63,82 @@ describe("the table that is wanted", () => {
 });
 
 describe("the way from what is to what is wanted", () => {
-  const now = planMasquerade([hidden, plain])!;
+  const now = planMasquerade([hidden, plain])!,
+    both = planMasquerade([hidden, plain, hidden6])!;
+  const seen = (table: FilterTable, change: Partial<SeenTable> = {}): SeenTable => ({ ...table, others: [], isReadable: true, rulesText: "rules", ...change });
+  const [chain] = now.chains;
+
   test("nothing to do", () => {
-    expect(changeTo(now, now)).toBeUndefined();
-    expect(changeTo(now, { ...now, sets: now.sets.toReversed() })).toBeUndefined();
-    expect(changeTo(undefined, "none")).toBeUndefined();
+    expect(changeTo(now, seen(now))).toBeUndefined();
+    expect(changeTo(now, seen({ ...now, sets: now.sets.toReversed() }))).toBeUndefined();
+    expect(changeTo(undefined, undefined)).toBeUndefined();
   });
-  test("no table, or one with something in it that is none of ours: written whole", () => {
-    for (const actual of ["none", "foreign"] as const) expect(changeTo(now, actual)).toEqual({ kind: "replace", table: now });
+  test("no table: first the sets, then the rules that ask them", () => {
+    expect(changeTo(now, undefined)).toEqual({ kind: "sets", add: now.sets });
+    expect(changeTo(now, seen({ sets: now.sets, chains: [] }))).toEqual({ kind: "rules", chains: now.chains });
   });
-  test("a table nobody wants is removed, whatever is in it", () => {
-    for (const actual of ["foreign", now] as const) expect(changeTo(undefined, actual)).toEqual({ kind: "remove" });
+  test("a family more: sets, rules; a family less: rules, sets", () => {
+    expect(changeTo(both, seen(now))).toEqual({ kind: "sets", add: both.sets.slice(2) });
+    expect(changeTo(both, seen({ sets: both.sets, chains: now.chains }))).toEqual({ kind: "rules", chains: both.chains });
+    expect(changeTo(now, seen(both))).toEqual({ kind: "rules", chains: now.chains });
+    const left = both.sets.slice(2).map(({ name }) => ({ kind: "set", name }));
+    expect(changeTo(now, seen({ sets: both.sets, chains: now.chains }))).toEqual({ kind: "objects", remove: left });
   });
   test("a pool enlarged, a pool added: elements only", () => {
     const larger = planMasquerade([{ ...hidden, cidr: prefix("10.44.0.0/15") }, plain, pool({ name: "new", cidr: prefix("10.50.0.0/16") })])!;
-    expect(changeTo(larger, now)).toEqual({
+    expect(changeTo(larger, seen(now))).toEqual({
       kind: "elements",
       sets: [
         { name: "pools4", add: ["10.44.0.0/15", "10.50.0.0/16"], remove: ["10.43.0.0/16"] },
         { name: "masquerade4", add: ["10.44.0.0/15"], remove: ["10.43.0.0/16"] },
       ],
     });
-    expect(changeTo(planMasquerade([hidden, { ...plain, masquerade: true }])!, now)).toEqual({
+    expect(changeTo(planMasquerade([hidden, { ...plain, masquerade: true }])!, seen(now))).toEqual({
       kind: "elements",
       sets: [{ name: "masquerade4", add: ["10.42.0.0/16"], remove: [] }],
     });
   });
-  test("a rule lost, a rule changed, a family more: written whole", () => {
-    const [chain] = now.chains;
-    const others: FilterTable[] = [
-      { ...now, chains: [{ ...chain!, rules: chain!.rules.slice(1) }] },
-      { ...now, chains: [{ ...chain!, rules: chain!.rules.toReversed() }] },
-      { ...now, chains: [{ ...chain!, priority: 90 }] },
-      { ...now, chains: [] },
-      planMasquerade([hidden, plain, hidden6])!,
-    ];
-    for (const actual of others) expect(changeTo(now, actual)).toEqual({ kind: "replace", table: now });
+  test("a rule lost, a rule changed, a rule nobody can read: the rules", () => {
+    const rules = { kind: "rules", chains: now.chains } as const;
+    expect(changeTo(now, seen({ ...now, chains: [{ ...chain!, rules: chain!.rules.slice(1) }] }))).toEqual(rules);
+    expect(changeTo(now, seen({ ...now, chains: [{ ...chain!, rules: chain!.rules.toReversed() }] }))).toEqual(rules);
+    expect(changeTo(now, seen(now, { isReadable: false }))).toEqual(rules);
+    expect(changeTo(now, seen(now, { isReadable: false }), "other rules")).toEqual(rules);
   });
-  test("what nftables is told: the whole table in one transaction, the old one gone within it", () => {
-    const { nftables } = JSON.parse(encodeChange({ kind: "replace", table: now })) as { nftables: Record<string, Record<string, unknown>>[] };
-    expect(nftables.map((command) => `${Object.keys(command)[0]} ${Object.keys(Object.values(command)[0]!)[0]}`)).toEqual([
-      "add table",
-      "delete table",
-      "add table",
-      "add set",
-      "add set",
-      "add chain",
-      "add rule",
-      "add rule",
+  test("rules known to be right, however they read, stay", () => {
+    expect(changeTo(now, seen(now, { isReadable: false }), "rules")).toBeUndefined();
+  });
+  test("what nobody wants goes last", () => {
+    const map = { kind: "map", name: "other" },
+      extra = { name: "extra", priority: 0, rules: [] };
+    expect(changeTo(now, seen(now, { others: [map], chains: [chain!, extra] }))).toEqual({ kind: "objects", remove: [map, { kind: "chain", name: "extra" }] });
+    expect(changeTo(now, seen(now, { others: [map], chains: [chain!, { ...extra, rules: chain!.rules }] }))).toEqual({ kind: "rules", chains: now.chains });
+  });
+  test("our names borne by something else: all of it anew", () => {
+    const anew = { kind: "anew", table: now } as const;
+    expect(changeTo(now, seen({ sets: now.sets.slice(1), chains: [] }, { others: [{ kind: "set", name: "pools4" }] }))).toEqual(anew);
+    expect(changeTo(now, seen({ ...now, chains: [] }, { others: [{ kind: "chain", name: "postrouting" }] }))).toEqual(anew);
+    expect(changeTo(now, seen({ ...now, chains: [{ ...chain!, priority: 90 }] }))).toEqual(anew);
+    expect(changeTo(now, seen({ ...now, sets: now.sets.map((set) => ({ ...set, family: 6 as const })) }))).toEqual(anew);
+  });
+  test("a table nobody wants is removed, whatever is in it", () => {
+    for (const table of [seen(now), seen(now, { isReadable: false })]) expect(changeTo(undefined, table)).toEqual({ kind: "remove" });
+  });
+  test("what nftables is told", () => {
+    const told = (change: FilterChange): readonly string[] => {
+      const { nftables } = JSON.parse(encodeChange(change)) as { nftables: Record<string, Record<string, { name?: string }>>[] };
+      return nftables.flatMap((command) => Object.entries(command).flatMap(([verb, what]) => Object.keys(what).map((kind) => `${verb} ${kind}`)));
+    };
+    expect(told({ kind: "sets", add: now.sets })).toEqual(["add table", "add set", "add set"]);
+    expect(told({ kind: "rules", chains: now.chains })).toEqual(["add table", "flush table", "add chain", "add rule", "add rule"]);
+    expect(told({ kind: "elements", sets: [{ name: "pools4", add: [prefix("10.0.0.0/8")], remove: [prefix("10.42.0.0/16")] }] })).toEqual([
+      "delete element",
+      "add element",
     ]);
+    const remove = ["chain", "counter", "map"].map((kind) => ({ kind, name: "x" }));
+    expect(told({ kind: "objects", remove })).toEqual(["delete map", "delete chain", "delete counter"]);
+    const whole = ["add table", "delete table", "add table", "add set", "add set", "add chain", "add rule", "add rule"];
+    expect(told({ kind: "anew", table: now })).toEqual(whole);
+    expect(told({ kind: "remove" })).toEqual(["add table", "delete table"]);
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { FilterTable } from "#base/filter-table.ts";
+import type { FilterTable, SeenTable } from "#base/filter-table.ts";
 import type { Prefix } from "#base/prefix.ts";
 import { decodeTable, encodeChange } from "#wire/nft.ts";
 import { readChains, readElements, readRules } from "#wire/nft-forward.ts";
@@ -34,64 +34,79 @@ const table: FilterTable = {
 
 /** What a listing of the table would be, if nftables wrote it exactly as it was told. */
 function listingOf(of: FilterTable): { nftables: Record<string, Record<string, unknown>>[] } {
-  const { nftables } = JSON.parse(encodeChange({ kind: "replace", table: of })) as { nftables: { add?: Record<string, Record<string, unknown>> }[] };
+  const { nftables } = JSON.parse(encodeChange({ kind: "anew", table: of })) as { nftables: { add?: Record<string, Record<string, unknown>> }[] };
   return { nftables: [{ metainfo: { version: "1.0.6" } }, ...nftables.slice(2).map(({ add }, i) => withHandle(add!, i))] };
 }
 const withHandle = (object: Record<string, Record<string, unknown>>, handle: number): Record<string, Record<string, unknown>> =>
   Object.fromEntries(Object.entries(object).map(([kind, fields]) => [kind, { ...fields, handle }]));
-const decoded = (listing: unknown): ReturnType<typeof decodeTable> => decodeTable(JSON.stringify(listing));
 
 describe("our table", () => {
+  const read = (text: string): Partial<SeenTable> => {
+    const seen = decodeTable(text);
+    return seen.ok ? seen.value : {};
+  };
+  const plain = JSON.stringify(listingOf(table));
+
   test("comes back as it was written", () => {
-    expect(decoded(listingOf(table))).toMatchObject({ ok: true, value: { table } });
+    expect(read(plain)).toMatchObject({ ...table, others: [], isReadable: true });
   });
-  test("a picture does not mind handles or who wrote it, and minds everything else", () => {
-    const picture = (listing: { nftables: Record<string, Record<string, unknown>>[] }): string => {
-      const seen = decoded(listing);
-      return seen.ok ? seen.value.picture : "";
-    };
-    const one = listingOf(table),
-      handles = { nftables: one.nftables.map((object, i) => withHandle(object, 900 + i)) };
-    expect(picture(handles)).toBe(picture(one));
-    expect(picture(listingOf({ ...table, chains: [] }))).not.toBe(picture(one));
+  test("everything else in it is told by kind and name", () => {
+    const others = [{ map: { name: "m", type: "mark" } }, { chain: { name: "plain" } }, { rule: { chain: "plain", expr: [{ accept: null }] } }];
+    expect(read(JSON.stringify({ nftables: [...listingOf(table).nftables, ...others] }))).toMatchObject({
+      ...table,
+      others: [
+        { kind: "map", name: "m" },
+        { kind: "chain", name: "plain" },
+      ],
+      isReadable: false,
+    });
   });
-  test("bare addresses and lists of one flag are read", () => {
-    const listing = JSON.stringify(listingOf(table))
+  test("the text of the rules does not mind handles, sets or who wrote it, and minds every rule", () => {
+    const handles = { nftables: listingOf(table).nftables.map((object, i) => withHandle(object, 900 + i)) };
+    expect(read(JSON.stringify(handles)).rulesText).toBe(read(plain).rulesText);
+    expect(read(JSON.stringify(listingOf({ ...table, sets: [] }))).rulesText).toBe(read(plain).rulesText);
+    expect(read(plain.replace("16384", "16385")).rulesText).not.toBe(read(plain).rulesText);
+  });
+  test("bare addresses and single flags with and without their list are read", () => {
+    const otherwise = plain
       .replace('{"prefix":{"addr":"10.43.1.1","len":32}}', '"10.43.1.1"')
       .replace('"fully-random"', '["fully-random"]')
       .replace('["interval"]', '"interval"');
-    const seen = decodeTable(listing);
-    expect(seen).toMatchObject({ ok: true, value: { table: { chains: table.chains } } });
+    expect(read(otherwise)).toMatchObject({ ...table, others: [], isReadable: true });
   });
-  const meddled: readonly (readonly [string, (text: string) => string])[] = [
+  const unreadable: readonly (readonly [string, (text: string) => string])[] = [
     ["another verdict", (text) => text.replace('{"return":null}', '{"accept":null}')],
     ["an unknown expression", (text) => text.replace('{"meta":{"key":"mark"}}', '{"meta":{"key":"skuid"}}')],
     ["another operator", (text) => text.replace('"op":"!="', '"op":"<"')],
     ["a masquerade without its flag", (text) => text.replace('{"flags":"fully-random"}', "null")],
-    ["a set with a timeout", (text) => text.replace('"type":"ipv4_addr"', '"type":"ipv4_addr","timeout":60')],
-    ["a set of ports", (text) => text.replace('"ipv4_addr"', '"inet_service"')],
     ["a chain at another hook", (text) => text.replaceAll('"hook":"postrouting"', '"hook":"input"')],
     ["a chain that drops", (text) => text.replace('"policy":"accept"', '"policy":"drop"')],
-    ["something new", (text) => text.replace('{"set":', '{"flowtable":')],
   ];
-  for (const [what, meddle] of meddled)
-    test(`not ours: ${what}`, () => {
-      const before = JSON.stringify(listingOf(table)),
-        seen = decodeTable(meddle(before));
-      expect(meddle(before)).not.toBe(before);
-      expect(seen).toMatchObject({ ok: true, value: { table: undefined } });
+  for (const [what, meddle] of unreadable)
+    test(`a rule that is not ours: ${what}`, () => {
+      expect(meddle(plain)).not.toBe(plain);
+      expect(read(meddle(plain)).isReadable).toBe(false);
+    });
+  const otherSets: readonly (readonly [string, (text: string) => string])[] = [
+    ["with a timeout", (text) => text.replace('"type":"ipv4_addr"', '"type":"ipv4_addr","timeout":60')],
+    ["of ports", (text) => text.replace('"ipv4_addr"', '"inet_service"')],
+    ["with what is no prefix", (text) => text.replace('{"prefix":{"addr":"10.42.0.0","len":16}}', '{"range":["10.42.0.0","10.42.0.6"]}')],
+  ];
+  for (const [what, meddle] of otherSets)
+    test(`a set that is not of our sort: ${what}`, () => {
+      expect(meddle(plain)).not.toBe(plain);
+      expect(read(meddle(plain)).others).toEqual([{ kind: "set", name: "pools4" }]);
     });
   test("what is no listing is a fault, not an exception", () => {
     for (const text of ["", "{", "[]", "null", '{"nftables":7}']) expect(decodeTable(text)).toMatchObject({ ok: false, fault: { code: "filter.unreadable" } });
-    for (const text of ['{"nftables":[null,7,"x",{},{"set":null},{"rule":{"expr":[null,{"match":7}]}}]}'])
-      expect(decodeTable(text)).toMatchObject({ ok: true, value: { table: undefined } });
+    expect(read('{"nftables":[null,7,"x",{},{"set":null},{"rule":{"expr":[null,{"match":7}]}}]}').isReadable).toBe(false);
   });
 });
 
 describe("other people's rules", () => {
   const rule = (...expr: unknown[]): unknown => ({ rule: { family: "ip", table: "filter", chain: "FORWARD", handle: 4, expr } });
   const saddr = { payload: { protocol: "ip", field: "saddr" } };
-  const read = (...objects: unknown[]): ReturnType<typeof readRules> => {
+  const rulesOf = (...objects: unknown[]): ReturnType<typeof readRules> => {
     const listing = readListing(JSON.stringify({ nftables: objects }));
     return listing.ok ? readRules(listing.value) : [];
   };
@@ -118,11 +133,15 @@ describe("other people's rules", () => {
     ["the same from older versions", { xt: null }, { kind: "unknown" }],
   ];
   for (const [what, statement, match] of cases)
-    test(`${what}`, () => expect(read(rule(statement, { accept: null }))).toMatchObject([{ matches: [match], verdict: { kind: "accept" } }]));
+    test(`${what}`, () => expect(rulesOf(rule(statement, { accept: null }))).toMatchObject([{ matches: [match], verdict: { kind: "accept" } }]));
 
   test("verdicts", () => {
     const verdicts = [{ accept: null }, { drop: null }, { reject: { type: "icmpx" } }, { return: null }, { jump: { target: "x" } }, { goto: { target: "y" } }];
-    const rules = read(...verdicts.map((each) => rule({ counter: { packets: 1, bytes: 2 } }, each)), rule({ xt: { type: "target", name: "REJECT" } }), rule());
+    const rules = rulesOf(
+      ...verdicts.map((each) => rule({ counter: { packets: 1, bytes: 2 } }, each)),
+      rule({ xt: { type: "target", name: "REJECT" } }),
+      rule(),
+    );
     expect(rules.map(({ verdict }) => verdict)).toEqual([
       { kind: "accept" },
       { kind: "drop" },
