@@ -28,7 +28,7 @@ const holdMillis = 95 * second;
 /** Restarts of single machines in the calm part of a run, if it is long enough. */
 const restarts = 12;
 /** How often `alwaysTrue` is looked at. */
-const lookMillis = 5 * second;
+const lookMillis = 10 * second;
 
 export class Cluster implements Onlooker, Watched {
   readonly seed: number;

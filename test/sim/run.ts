@@ -1,14 +1,17 @@
 /**
  * npm run sim -- [--seed N] [--seeds K] [--hours H] [--trace]
  *
- * Lives through K simulated clusters of H hours each, from seed N on, one after the other. Says what went wrong in them and how
- * often; a promise that is broken is told with its seed and the last events, and the exit code is 1.
+ * Lives through K simulated clusters of H hours each, from seed N on, on every core. Says what went wrong in them and how often;
+ * a promise that is broken is told with its seed and the last events, and the exit code is 1.
  */
+import { once } from "node:events";
+import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
+import { isMainThread, parentPort, Worker } from "node:worker_threads";
 import { type Report, simulate } from "./cluster.ts";
 import { type FaultCounts, faultKinds, noCounts } from "./faults.ts";
 
-const usage = "npm run sim -- [--seed N] [--seeds K] [--hours H] [--trace]   first seed (1), how many (20), simulated hours of each (1), every event in words";
+const usage = "npm run sim -- [--seed N] [--seeds K] [--hours H] [--trace]   first seed (1), how many (20; 1 with --seed), simulated hours of each (1), every event in words";
 const lastEvents = 60;
 
 interface Options {
@@ -17,52 +20,81 @@ interface Options {
   readonly hours: number;
   readonly trace: boolean;
 }
+interface Order {
+  readonly seed: number;
+  readonly hours: number;
+}
+/** How one seed went: its report, or what was broken and the events before that. */
+type Outcome = { readonly seed: number; readonly report: Report } | { readonly seed: number; readonly fault: string; readonly last: readonly string[] };
 
 function optionsOf(argv: string[]): Options | string {
   try {
     const { values } = parseArgs({ args: argv, options: { seed: { type: "string" }, seeds: { type: "string" }, hours: { type: "string" }, trace: { type: "boolean" } } });
     const seed = Number(values.seed ?? 1), seeds = Number(values.seeds ?? (values.seed === undefined ? 20 : 1)), hours = Number(values.hours ?? 1);
     if (!Number.isInteger(seed) || seed < 0 || !Number.isInteger(seeds) || seeds < 1) return "--seed is a number from 0 on, --seeds one from 1 on";
-    if (!(hours >= 1 && hours <= 1000)) return "--hours is 1 to 1000: claims, held links and retained routes need that long to show what they do";
+    if (!(hours >= 1 && hours <= 1000)) return "--hours is 1 to 1000: claims, silent links and retained routes need an hour to show what they do";
     return { seed, seeds, hours, trace: values.trace === true };
   } catch (cause) {
     return cause instanceof Error ? cause.message : String(cause);
   }
 }
 
-/** The same seed again, with its last events in words: runs are repeatable, so that nothing need be kept of those that go well. */
-function tellAgain(seed: number, hours: number): void {
-  const last: string[] = [];
+function runSeed({ seed, hours }: Order, hear?: (line: string) => void): Outcome {
   try {
-    simulate(seed, hours, (line) => {
-      last.push(line);
-      if (last.length > 2 * lastEvents) last.splice(0, lastEvents);
-    });
-    console.error(`seed ${seed} went well when it was run again: the simulator itself is not repeatable, which must be repaired first`);
-  } catch {
-    console.error(last.slice(-lastEvents).join("\n"));
+    return { seed, report: simulate(seed, hours, hear) };
+  } catch (cause) {
+    const isPromise = cause instanceof Error && cause.name === "SimulationFault";
+    return { seed, fault: isPromise ? cause.message : `seed ${seed}: ${cause instanceof Error ? cause.stack : String(cause)}`, last: [] };
   }
 }
 
-function main(argv: string[]): number {
+/** A seed that failed is run again for its last events: runs are repeatable, so nothing need be kept of those that go well. */
+function runAndTell(order: Order): Outcome {
+  const outcome = runSeed(order);
+  if ("report" in outcome) return outcome;
+  const last: string[] = [];
+  const again = runSeed(order, (line) => {
+    last.push(line);
+    if (last.length > 2 * lastEvents) last.splice(0, lastEvents);
+  });
+  if ("report" in again || again.fault !== outcome.fault) last.push("-- it went otherwise the second time: the simulator is not repeatable, which must be mended first");
+  return { ...outcome, last: last.slice(-lastEvents) };
+}
+
+/** Hands the seeds out, one at a time, to as many threads as there are cores. */
+async function runAll({ seed, seeds, hours }: Options, tell: (outcome: Outcome) => void): Promise<void> {
+  let next = seed;
+  const work = async (): Promise<void> => {
+    const worker = new Worker(new URL(import.meta.url));
+    try {
+      while (next < seed + seeds) {
+        const answer = once(worker, "message") as Promise<[Outcome]>;
+        worker.postMessage({ seed: next++, hours } satisfies Order);
+        tell((await answer)[0]);
+      }
+    } finally {
+      await worker.terminate();
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(seeds, availableParallelism()) }, work));
+}
+
+async function main(argv: string[]): Promise<number> {
   const options = optionsOf(argv);
   if (typeof options === "string") {
     console.error(`${options}; usage: ${usage}`);
     return 2;
   }
-  const { seed, seeds, hours, trace } = options, began = performance.now(), reports: Report[] = [], failed: number[] = [];
-  for (let n = seed; n < seed + seeds; n++) {
-    try {
-      reports.push(simulate(n, hours, trace ? (line) => console.log(line) : undefined));
-    } catch (cause) {
-      failed.push(n);
-      if (!trace) tellAgain(n, hours);
-      console.error(cause instanceof Error && cause.name === "SimulationFault" ? cause.message : cause);
-      console.error(`again, with every event: npm run sim -- --seed ${n} --hours ${hours} --trace`);
-    }
-  }
+  const began = performance.now(), reports: Report[] = [], failed: number[] = [];
+  const tell = (outcome: Outcome): void => {
+    if ("report" in outcome) return void reports.push(outcome.report);
+    failed.push(outcome.seed);
+    console.error([...outcome.last, outcome.fault, `again, with every event: npm run sim -- --seed ${outcome.seed} --hours ${options.hours} --trace`].join("\n"));
+  };
+  if (options.trace) for (let seed = options.seed; seed < options.seed + options.seeds; seed++) tell(runSeed({ seed, hours: options.hours }, (line) => console.log(line)));
+  else await runAll(options, tell);
   console.log(table(reports, (performance.now() - began) / 1000));
-  if (failed.length > 0) console.error(`${failed.length} of ${seeds} seeds failed: ${failed.join(", ")}`);
+  if (failed.length > 0) console.error(`${failed.length} of ${options.seeds} seeds failed: ${failed.toSorted((a, b) => a - b).join(", ")}`);
   return failed.length > 0 ? 1 : 0;
 }
 
@@ -88,4 +120,5 @@ function table(reports: readonly Report[], seconds: number): string {
   return rows.map(([name, value]) => `${name.padEnd(34)}${value}`.trimEnd()).join("\n");
 }
 
-process.exit(main(process.argv.slice(2)));
+if (isMainThread) process.exit(await main(process.argv.slice(2)));
+else parentPort!.on("message", (order: Order) => parentPort!.postMessage(runAndTell(order)));
