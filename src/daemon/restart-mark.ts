@@ -5,33 +5,44 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { writeFileAtomic } from "#adapters/files.ts";
+import { type Ip, parseIp } from "#base/ip.ts";
 import { note } from "#base/note.ts";
 import type { Telemetry } from "#ports/telemetry.ts";
 
 const touchMillis = 10_000;
+/** How often it is looked whether other sessions are up than the mark says. */
+const lookMillis = 1000;
 /** After this long peers have given up on us anyhow. */
 const recentMillis = 180_000;
 
+/** What this start is: of the daemon alone, or of the machine under it (the kernel forwards nothing of ours any more). */
+export interface LastRun {
+  readonly kind: "restart" | "reboot";
+  /** Addresses whose sessions were up. */
+  readonly sessions: readonly Ip[];
+}
+
 export interface RestartMark {
-  /** What this start is: of the daemon alone, of the machine under it (the kernel forwards nothing of ours any more), or neither. */
-  last(): Promise<"restart" | "reboot" | undefined>;
-  /** Keeps the mark fresh until the signal; leaves it in place. */
-  keep(signal: AbortSignal): Promise<void>;
+  /** Undefined if this start is no restart. */
+  last(): Promise<LastRun | undefined>;
+  /** Keeps the mark fresh until the signal; leaves it in place. `sessions`: addresses to be waited for after the next start. */
+  keep(signal: AbortSignal, sessions: () => readonly Ip[]): Promise<void>;
 }
 
 interface Mark {
   readonly routerId?: unknown;
   readonly at?: unknown;
   readonly boot?: unknown;
+  readonly sessions?: unknown;
 }
 
 export function openRestartMark(stateDirectory: string, routerId: string, telemetry: Telemetry): RestartMark {
   const path = join(stateDirectory, "running.json");
   let isWritten = true;
-  const touch = async (): Promise<void> => {
+  const touch = async (sessions: readonly Ip[]): Promise<void> => {
     try {
       // Wall-clock time: the mark must mean something after a reboot. A step only makes a restart look like a fresh start.
-      await writeFileAtomic(path, JSON.stringify({ schema: 1, routerId, at: Date.now(), boot: await bootId() }));
+      await writeFileAtomic(path, JSON.stringify({ schema: 1, routerId, at: Date.now(), boot: await bootId(), sessions }));
       isWritten = true;
     } catch (cause) {
       if (isWritten)
@@ -46,17 +57,27 @@ export function openRestartMark(stateDirectory: string, routerId: string, teleme
       try {
         const mark = JSON.parse(await readFile(path, "utf8")) as Mark;
         if (mark.routerId !== routerId || typeof mark.at !== "number" || Math.abs(Date.now() - mark.at) > recentMillis) return undefined;
-        return mark.boot === (await bootId()) ? "restart" : "reboot";
+        const sessions = Array.isArray(mark.sessions) ? mark.sessions.flatMap((text) => parseIp(String(text)) ?? []) : [];
+        return { kind: mark.boot === (await bootId()) ? "restart" : "reboot", sessions };
       } catch {
         return undefined;
       }
     },
-    async keep(signal) {
-      await touch();
-      const timer = setInterval(() => void touch(), touchMillis);
+    async keep(signal, sessions) {
+      let told = "",
+        toldAt = 0;
+      const look = async (): Promise<void> => {
+        const up = sessions(),
+          now = performance.now();
+        if (String(up) === told && now - toldAt < touchMillis) return;
+        [told, toldAt] = [String(up), now];
+        await touch(up);
+      };
+      await look();
+      const timer = setInterval(() => void look(), lookMillis);
       await new Promise<void>((resolve) => (signal.aborted ? resolve() : signal.addEventListener("abort", () => resolve(), { once: true })));
       clearInterval(timer);
-      await touch();
+      await touch(sessions());
     },
   };
 }

@@ -306,6 +306,7 @@ describe("End-of-RIB of ours comes after what was held when the session began", 
 describe("deferral: who is waited for (RFC 4724 §4.1)", () => {
   const graceful = (more: Partial<NonNullable<SessionTerms["gracefulRestart"]>> = {}): SessionTerms =>
     termsOf(1, "client", { gracefulRestart: { ...restartOf([0, 1]), ...more } });
+  const besides: typeof graceful = (more) => ({ ...graceful(more), role: "non-client" });
   const begun = (expected: readonly number[], hasRanges = false): Deferral => {
     const deferral = new Deferral();
     deferral.begin(expected, hasRanges, 30_000, at(0));
@@ -326,13 +327,21 @@ describe("deferral: who is waited for (RFC 4724 §4.1)", () => {
     ["a peer that never comes: the quiet time", () => begun([1]), quiet],
     ["a peer that is up and owes End-of-RIB: the limit", () => with1(begun([1]), graceful()), 30_000],
     ["a peer without graceful restart: not at all", () => with1(begun([1]), termsOf(1, "client")), 0],
-    ["a peer that restarts itself: the quiet time, as another may come", () => with1(begun([1, 2]), graceful({ restarting: true })), 100 + quiet],
-    ["the only peer restarts itself: not at all", () => with1(begun([1]), graceful({ restarting: true })), 0],
-    ["it went again: not at all", () => gone(with1(begun([1]), graceful())), 0],
+    ["a peer that restarts itself: the quiet time, as another may come", () => with1(begun([1, 2]), besides({ restarting: true })), 100 + quiet],
+    ["the only peer restarts itself: not at all", () => with1(begun([1]), besides({ restarting: true })), 0],
+    ["a client that restarts itself: the limit, as the others use its routes", () => with1(begun([1]), graceful({ restarting: true })), 30_000],
+    ["a peer that was up before: the limit", () => awaiting(begun([1])), 30_000],
+    ["a peer out of a range that was up before: the limit", () => awaiting(begun([], true)), 30_000],
+    ["a peer that was up before is back and has told all: not at all", () => ended(with1(awaiting(begun([1])), graceful()), 0, 1), 0],
+    ["it went again: the limit, as it will come back", () => gone(with1(begun([1]), graceful())), 30_000],
     ["End-of-RIB of one family: the limit", () => ended(with1(begun([1]), graceful()), 0), 30_000],
     ["End-of-RIB of both: not at all", () => ended(with1(begun([1]), graceful()), 0, 1), 0],
     ["End-of-RIB of both, another expected: the quiet time since", () => ended(with1(begun([1, 2]), graceful()), 0, 1), 200 + quiet],
   ];
+  const awaiting = (deferral: Deferral): Deferral => {
+    deferral.awaitBack([graceful().remote]);
+    return deferral;
+  };
   const with1 = (deferral: Deferral, terms: SessionTerms): Deferral => {
     deferral.up(1, terms, at(100));
     return deferral;
