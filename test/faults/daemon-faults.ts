@@ -22,15 +22,32 @@ export const daemonFaults: readonly Fault[] = [
     },
   },
   {
-    name: "kill-again", what: "SIGKILL of n1 and the reflector again while they start, three times", loss: "none",
+    name: "kill-n1-rr1", what: "SIGKILL of n1 and the reflector; the reflector is back after 1 s, n1 after 40 s", loss: "none",
+    async run({ lab, outage }) {
+      await Promise.all([lab.kill("n1"), lab.kill("rr1")]);
+      await sleep(restartMillis);
+      await lab.start("rr1");
+      await outage(40);
+      await lab.start("n1");
+    },
+  },
+  {
+    // Before its sessions are up: RFC 4724 §4.2 has peers forget who goes away again between OPEN and End-of-RIB.
+    name: "kill-again", what: "SIGKILL of n1 and of the reflector, and of each again while it starts, three times", loss: "none",
     async run({ lab }) {
-      for (const [i, name] of (["n1", "rr1", "n1"] as const).entries()) {
+      for (const name of ["n1", "rr1"]) {
         await lab.kill(name);
+        for (const millis of [20, 100, 200]) {
+          const start = lab.start(name).catch(() => undefined);
+          await sleep(millis);
+          await lab.kill(name);
+          await start;
+        }
         await lab.start(name);
-        await sleep(300 * (i + 1));
-        await lab.kill(name);
-        await lab.start(name);
+        const left = await lab.settled(30_000);
+        if (left !== undefined) return { wrong: [`30 s after ${name} was started for good: ${left}`] };
       }
+      return undefined;
     },
   },
   ...daemons.map((name): Fault => ({ name: `term-${name}`, what: `SIGTERM of ${name}, started again after 1 s`, loss: "none", run: (scene) => replaced(scene, name, "terminate") })),
@@ -47,7 +64,7 @@ export const daemonFaults: readonly Fault[] = [
     },
   },
   { name: "freeze-n1-60s", what: "SIGSTOP of n1 for 60 s", loss: "none", run: (scene) => frozen(scene, "n1", 60) },
-  { name: "freeze-n1-110s", what: "SIGSTOP of n1 for 110 s, past the hold time", loss: "none", run: (scene) => frozen(scene, "n1", 110) },
+  { name: "freeze-n1-110s", what: "SIGSTOP of n1 for 110 s, past the hold time", loss: "none", spares: "server", run: (scene) => frozen(scene, "n1", 110) },
   { name: "freeze-rr1-110s", what: "SIGSTOP of the reflector for 110 s, past the hold time", loss: "none", run: (scene) => frozen(scene, "rr1", 110) },
 ];
 

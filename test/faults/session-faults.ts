@@ -21,8 +21,8 @@ export const sessionFaults: readonly Fault[] = [
 ];
 
 /** Drops every packet of the BGP connections that stand; connections made later go through. */
-async function silence(lab: FaultLab, name: string): Promise<void> {
-  const text = await lab.in(name, ["ss", "-tnH", "state", "established", "( sport = :179 or dport = :179 )"]);
+async function silence(lab: FaultLab, name: string, only = ""): Promise<void> {
+  const text = await lab.in(name, ["ss", "-tnH", "state", "established", `( sport = :179 or dport = :179 )${only}`]);
   const ports = [...text.matchAll(/:(\d+)\s/g)].map((match) => match[1]!).filter((port) => port !== "179");
   if (ports.length === 0) throw new Error(`${name} has no BGP connection to silence`);
   const set = `{ ${[...new Set(ports)].join(", ")} }`;
@@ -55,7 +55,7 @@ async function halfOpen({ lab, say }: Scene, name: string, most: number): Promis
 }
 
 async function cutPastHold({ lab, outage }: Scene): Promise<void> {
-  await silence(lab, "n1");
+  await silence(lab, "n1", " and dst 10.0.0.11");
   try {
     await outage(110);
   } finally {
