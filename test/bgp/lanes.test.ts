@@ -184,6 +184,46 @@ describe("members of one group", () => {
     expect(one.told(6).size).toBe(39);
   });
 
+  test("told everything again while it changes: each prefix once, as it is in the end, also what changed and changed back", () => {
+    const one = group(100_000),
+      reader = one.readers.get(2)!;
+    say(one, 0, 0);
+    one.settle();
+    const before = reader.counts.announced;
+    reader.mayRepeat = true;
+    one.rib.refresh(2, 0, 0, one.now);
+    for (const med of [500, 0]) {
+      one.announce(1, route(med), "10.0.0.0/16");
+      one.announce(1, route(med + 900), "10.1.0.0/16");
+      while (one.rib.step(one.now, 1000));
+      for (let i = 0; i < 3; i++) one.pull(3);
+    }
+    one.settle();
+    expect([reader.counts.announced - before, one.told(2).get("10.0.0.0/16"), one.told(2).size]).toEqual([40, one.told(3).get("10.0.0.0/16"), 40]);
+    expect(one.told(2)).toEqual(one.told(3));
+  });
+
+  test("told everything again together, and one falls behind the other in the middle", () => {
+    const one = group(3000),
+      prefixes = Array.from({ length: 5000 }, (_, i) => `10.${i >> 8}.${i & 255}.0/24`);
+    for (let i = 0; i < 5000; i += 500) one.announce(1, route(i), ...prefixes.slice(i, i + 500));
+    one.settle();
+    one.up(4, termsOf(4, "client", { families: [0] }));
+    one.settle();
+    for (const peer of [2, 3]) {
+      one.readers.get(peer)!.mayRepeat = true;
+      one.rib.refresh(peer, 0, 0, one.now);
+    }
+    for (const med of [9999, 0]) {
+      one.announce(1, route(med), prefixes[0]!);
+      while (one.rib.step(one.now, 1000));
+      for (let i = 0; i < 3; i++) one.pull(4);
+    }
+    for (let i = 0; i < 20; i++) one.pull(2);
+    one.settle();
+    for (const peer of [2, 3]) expect(one.told(peer)).toEqual(one.told(4));
+  });
+
   test("messages given are counted", () => {
     const one = group(100_000);
     say(one, 0, 0);

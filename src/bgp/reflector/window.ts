@@ -133,8 +133,8 @@ export class Window {
     const isOne = isReflected(this.#to, role[p]! as Role),
       isOther = isReflected(this.#to, role[q]! as Role);
     if (!isOne && !isOther) return true;
-    // reflection adds the identifier of the peer it came from, unless there is one: labels of now, or their roles are unknown
-    return isOne && isOther && this.#attributes.originatorId[set] !== 0 && this.#peers.label[p] === a && this.#peers.label[q] === b;
+    // reflection adds the identifier of the peer it came from, unless there is one
+    return isOne && isOther && this.#attributes.originatorId[set] !== 0;
   }
 
   #add(prefix: number, set: number, readers: number): number {

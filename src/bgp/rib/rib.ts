@@ -123,6 +123,7 @@ export class Rib {
     this.peers.close(peer);
     this.#stale.down(peer, terms, end.retain, now);
     this.#filters.use(peer, undefined);
+    this.#session.delete(peer);
     for (const groups of this.#groupOf) {
       groups.get(peer)?.leave(peer);
       groups.delete(peer);
