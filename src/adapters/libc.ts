@@ -38,6 +38,7 @@ export const libc = {
   recv: bind<(fd: number, data: Bytes, size: number, flags: number) => number>("long recv(int, void *, size_t, int)"),
   recvmsg: bind<(fd: number, header: BigUint64Array, flags: number) => number | bigint>("long recvmsg(int, void *, int)"),
   close: bind<(fd: number) => number>("int close(int)"),
+  schedSetScheduler: bind<(thread: number, policy: number, parameters: Uint32Array) => number>("int sched_setscheduler(int, int, const void *)"),
   clockGetTime: bind<(clock: number, timespec: Bytes) => number>("int clock_gettime(int, void *)"),
 } as const;
 

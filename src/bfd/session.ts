@@ -156,6 +156,8 @@ export class BfdSession {
       return;
     }
     switch (this.#state) {
+      case "AdminDown":
+        return;
       case "Down":
         if (state === "Down") this.#enter("Init", this.#diagnostic, "the peer is heard; waits for it to hear us", now);
         else if (state === "Init") this.#enter("Up", diagnostic.none, "each side hears the other", now);

@@ -59,7 +59,7 @@ export async function assemble(options: DaemonOptions): Promise<Daemon> {
     restart: openRestartMark(stateDirectory, settings.routerId, telemetry),
     decided: () => made.node?.decided(),
   });
-  const bfd = createBfd({ settings, telemetry, failed: (address, text) => bgp.driver.bfdDown(address, text) });
+  const bfd = createBfd({ settings, telemetry, clock, failed: (address, text) => bgp.driver.bfdDown(address, text) });
   const node = (made.node = await createNode({ settings, store, clock, telemetry, bgp, stateDirectory, version }));
   keeper.onChange((next) => {
     running = followable(running.settings, next);

@@ -7,6 +7,7 @@ import type { Ip } from "#base/ip.ts";
 import { note } from "#base/note.ts";
 import type { NodeSettings } from "#base/settings.ts";
 import type { Instant } from "#base/time.ts";
+import type { Clock } from "#ports/clock.ts";
 import type { Telemetry } from "#ports/telemetry.ts";
 import type { BfdPeer, BfdSessionInfo } from "#bfd/sessions.ts";
 import type { BfdNews, BfdOrder } from "./bfd-worker.ts";
@@ -16,6 +17,7 @@ import type { Task } from "./tasks.ts";
 export interface BfdParts {
   readonly settings: NodeSettings;
   readonly telemetry: Telemetry;
+  readonly clock: Clock;
   /** The path to this neighbour is broken; `text` is a sentence without subject. */
   readonly failed: (address: Ip, text: string) => void;
 }
@@ -35,6 +37,11 @@ export function createBfd(parts: BfdParts): Bfd {
   const thread = new Thread(parts);
   parts.telemetry.gauge("podway_bfd_sessions", "BFD sessions by state.", () => thread.countStates());
   parts.telemetry.gauge("podway_bfd_packets_refused", "BFD packets refused, by why.", () => thread.countRefused());
+  parts.telemetry.gauge(
+    "podway_bfd_longest_wait_seconds",
+    "The longest time news of a BFD session waited to be acted upon.",
+    () => thread.longestWaitMillis / 1000,
+  );
   return {
     name: "bfd",
     follow: (settings) => thread.follow(settings),
@@ -57,6 +64,8 @@ class Thread {
   #running = false;
   #sessions: ReadonlyMap<Ip, BfdSessionInfo> = new Map();
   #refused: Readonly<Record<string, number>> = {};
+  /** News that waited longest for the loop of this thread. */
+  longestWaitMillis = 0;
 
   constructor(parts: BfdParts) {
     this.#parts = parts;
@@ -136,6 +145,9 @@ class Thread {
 
   #hear(news: BfdNews): void {
     switch (news.type) {
+      case "started":
+        this.#parts.telemetry.note(note("info", "bfd.started", `BFD runs in a thread of its own, ${priorities[news.priority]}`));
+        break;
       case "status":
         this.#sessions = new Map(news.sessions.map((session) => [session.remote, session]));
         this.#refused = news.refused;
@@ -148,7 +160,8 @@ class Thread {
     }
   }
 
-  #changed({ peer, change }: BfdNews & { readonly type: "changed" }): void {
+  #changed({ peer, change, at }: BfdNews & { readonly type: "changed" }): void {
+    this.longestWaitMillis = Math.max(this.longestWaitMillis, this.#parts.clock.now() - at);
     const { from, to, reason, isFailure } = change,
       name = this.#names.get(peer.remote) ?? peer.remote;
     const level = isFailure ? "warn" : from === "Up" || to === "Up" ? "info" : "debug";
@@ -166,6 +179,12 @@ const nothingYet = {
   packetsIn: 0,
   packetsOut: 0,
   packetsRefused: 0,
+} as const;
+
+const priorities = {
+  "real-time": "with real-time priority",
+  raised: "with raised priority",
+  usual: "with no priority over others: on a machine whose cores are all in use its packets may be late (LimitRTPRIO=1 permits it)",
 } as const;
 
 const namesOf = (settings: NodeSettings): ReadonlyMap<Ip, string> => new Map(settings.peers.map((peer) => [peer.address, peer.name]));

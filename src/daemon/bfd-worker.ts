@@ -2,20 +2,21 @@
  * Thread of bfd-task.ts: sockets and time around the sessions of bfd/, and nothing else, so that no route, no request and no
  * garbage of the rest of the daemon delays a packet.
  */
-import { setPriority } from "node:os";
 import { parentPort } from "node:worker_threads";
 import { FaultError } from "#base/fault.ts";
 import { type Family, familyOf } from "#base/ip.ts";
 import type { Instant } from "#base/time.ts";
 import { BfdListener, BfdSender } from "#adapters/bfd-socket.ts";
 import { systemClock } from "#adapters/system-clock.ts";
+import { raiseThreadPriority, type ThreadPriority } from "#adapters/thread-priority.ts";
 import { type BfdOutput, type BfdPeer, type BfdSessionInfo, BfdSessions } from "#bfd/sessions.ts";
 import type { StateChange } from "#bfd/session.ts";
 
 export type BfdOrder = { readonly type: "configure"; readonly peers: readonly BfdPeer[] } | { readonly type: "stop"; readonly reason: string };
 
 export type BfdNews =
-  | { readonly type: "changed"; readonly peer: BfdPeer; readonly change: StateChange }
+  | { readonly type: "started"; readonly priority: ThreadPriority }
+  | { readonly type: "changed"; readonly peer: BfdPeer; readonly change: StateChange; readonly at: Instant }
   /** After each change, and once a second while there are sessions. */
   | { readonly type: "status"; readonly sessions: readonly BfdSessionInfo[]; readonly refused: Readonly<Record<string, number>> }
   /** The outside refused something: one sentence, told once until it changes. */
@@ -24,8 +25,6 @@ export type BfdNews =
 const statusMillis = 1000;
 /** A port that another program has is tried again. */
 const retryMillis = 5000;
-/** Before the rest of the machine, where this process may say so. */
-const niceness = -10;
 
 interface Door {
   readonly family: Family;
@@ -65,15 +64,16 @@ class BfdThread {
     for (const door of this.#doors) this.#open(door, now);
     for (const { listener, multihop } of this.#doors) listener?.drain((arrived) => this.#sessions.received({ ...arrived, multihop }, now));
     this.#sessions.wake(now);
-    const changed = this.#perform();
+    const changed = this.#perform(now);
     if (changed || now >= this.#statusAt) this.#tellStatus(now);
     this.#sleep(now);
   };
 
   stop(reason: string): void {
     clearTimeout(this.#timer);
-    this.#sessions.stop(reason, systemClock.now());
-    this.#perform();
+    const now = systemClock.now();
+    this.#sessions.stop(reason, now);
+    this.#perform(now);
     for (const { listener } of this.#doors) listener?.close();
     for (const sender of this.#senders.values()) sender.close();
   }
@@ -90,13 +90,13 @@ class BfdThread {
   }
 
   /** True if a session changed its state. */
-  #perform(): boolean {
+  #perform(now: Instant): boolean {
     let changed = false;
     for (const output of this.#sessions.takeOutputs()) {
       if (output.type === "send") this.#send(output);
       else if (output.type === "changed") {
         changed = true;
-        this.#say(output);
+        this.#say({ ...output, at: now });
       } else {
         this.#senders.get(output.session)?.close();
         this.#senders.delete(output.session);
@@ -143,11 +143,7 @@ function chance(): number {
 }
 
 function work(port: NonNullable<typeof parentPort>): void {
-  try {
-    setPriority(niceness); // on Linux the priority of this thread alone
-  } catch {
-    // not permitted: the scheduler's fairness has to do
-  }
+  port.postMessage({ type: "started", priority: raiseThreadPriority() } satisfies BfdNews);
   const thread = new BfdThread((news) => port.postMessage(news));
   port.on("message", (order: BfdOrder) => {
     if (order.type === "configure") return thread.configure(order.peers);

@@ -26,7 +26,7 @@ test("a cut is found by both sides within the Detection Time, as a failure, and 
     link.loss = [1, 1];
     link.runTo(cut + 5000);
     const downs = link.changes.filter(({ from, isFailure }) => from === "Up" && isFailure);
-    expect([seed, downs.map(({ side }) => side).toSorted()]).toEqual([seed, [0, 1]]);
+    expect([seed, new Set(downs.map(({ side }) => side)), downs.length]).toEqual([seed, new Set([0, 1]), 2]);
     for (const { at, reason } of downs) {
       // the last packet left at most one interval before the cut, and arrived at most one delay after it
       expect(at - cut).toBeGreaterThan(900 - 300);
