@@ -48,7 +48,8 @@ export function printIp4(value: number): Ip {
 
 /** IPv4 before IPv6, then by octets: the order of "lowest peer address" (RFC 4271 §9.1.2.2 g). */
 export function compareIp(a: Ip, b: Ip): number {
-  const x = ipBytes(a), y = ipBytes(b);
+  const x = ipBytes(a),
+    y = ipBytes(b);
   if (x.length !== y.length) return x.length - y.length;
   for (let i = 0; i < x.length; i++) if (x[i] !== y[i]) return x[i]! - y[i]!;
   return 0;
@@ -88,7 +89,8 @@ function parse6(text: string): Uint8Array | undefined {
   }
   const halves = rest.split("::");
   if (halves.length > 2) return undefined;
-  const head = groups(halves[0]!), back = halves.length === 2 ? groups(halves[1]!) : [];
+  const head = groups(halves[0]!),
+    back = halves.length === 2 ? groups(halves[1]!) : [];
   if (!head || !back) return undefined;
   back.push(...tail);
   const missing = 8 - head.length - back.length;
@@ -110,7 +112,8 @@ function groups(text: string): number[] | undefined {
 /** RFC 5952 §4: lower case, no leading zeros, the longest run (first of equals, two words at least) becomes "::". */
 function print6(bytes: Uint8Array): string {
   const words = Array.from({ length: 8 }, (_, i) => (bytes[2 * i]! << 8) | bytes[2 * i + 1]!);
-  let from = -1, length = 1;
+  let from = -1,
+    length = 1;
   for (let i = 0; i < 8; i++) {
     let end = i;
     while (end < 8 && words[end] === 0) end++;

@@ -72,7 +72,8 @@ export function addressAt(prefix: Prefix, index: bigint): Ip {
 
 /** Order by family, then address, then length (shorter first). */
 export function comparePrefix(a: Prefix, b: Prefix): number {
-  const x = prefixParts(a), y = prefixParts(b);
+  const x = prefixParts(a),
+    y = prefixParts(b);
   if (x.bytes.length !== y.bytes.length) return x.bytes.length - y.bytes.length;
   for (let i = 0; i < x.bytes.length; i++) if (x.bytes[i] !== y.bytes[i]) return x.bytes[i]! - y.bytes[i]!;
   return x.length - y.length;

@@ -39,7 +39,8 @@ export class Deadlines<Name extends string> {
 
   /** Takes out one slot that is due, the earliest first. Ties: the slot armed first, and arming again keeps its place. */
   due(now: Instant): Name | undefined {
-    let found: Name | undefined, least = Infinity;
+    let found: Name | undefined,
+      least = Infinity;
     for (const [name, at] of this.#slots) if (at <= now && at < least) [found, least] = [name, at];
     if (found !== undefined) this.#slots.delete(found);
     return found;

@@ -29,7 +29,8 @@ const Bfd = z.strictObject({
     .optional()
     .meta({
       description:
-        "Over routers (RFC 5883, port 4784) or on one link (RFC 5881, port 3784); if left out, over routers for iBGP and for eBGP over several hops. Both sides must agree.",
+        "Over routers (RFC 5883, port 4784) or on one link (RFC 5881, port 3784). " +
+        "If left out, over routers for iBGP and for eBGP over several hops. Both sides must agree.",
     }),
 });
 

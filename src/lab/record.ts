@@ -58,7 +58,8 @@ const recordFile = (home: string): string => join(home, "record.json");
 /** Claims the lab's name by writing its first record; a fault if a lab of that name is there. */
 export function claimRecord(record: LabRecord): void {
   mkdirSync(record.home, { recursive: true, mode: 0o755 });
-  const file = recordFile(record.home), draft = `${file}.${process.pid}`;
+  const file = recordFile(record.home),
+    draft = `${file}.${process.pid}`;
   writeFileSync(draft, print(record), { mode: 0o600 });
   try {
     linkSync(draft, file); // whole or not at all: whoever reads it meanwhile sees no half of it
