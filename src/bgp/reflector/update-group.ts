@@ -36,6 +36,8 @@ export interface GroupParts {
   readonly window: Window;
   /** Called with a prefix this group needs no more. */
   readonly forget: (prefix: number) => void;
+  /** The same for the first `count` of some prefixes; their array is made use of. */
+  readonly forgetAll: (prefixes: Uint32Array, count: number) => void;
   /** Called when sets grow too long for a message when told to this group, so that `count` prefixes are withdrawn instead. */
   readonly tooLong: (prefix: number, count: number) => void;
   /** True while paths of an earlier session of the peer are taken out: as long as one is chosen, the peer is not told another. */
@@ -110,7 +112,7 @@ export class UpdateGroup {
   }
   holds(prefix: number): boolean {
     if (this.told.setOf(prefix) !== 0 || this.#owed.has(prefix)) return true;
-    for (const catchUp of this.#catchUps) if (catchUp.holds(prefix)) return true;
+    if (this.#catchUps.size > 0) for (const catchUp of this.#catchUps) if (catchUp.holds(prefix)) return true;
     return false;
   }
 
@@ -245,10 +247,12 @@ export class UpdateGroup {
 
   /** A prefix that was just withdrawn may be needed by nobody now; its id lives until its NLRI were written. */
   #forgetWithdrawn(window: Window): void {
+    let count = 0;
     for (let i = 0; i < window.lastCount; i++) {
       const prefix = window.prefixes[i]!;
-      if (this.told.setOf(prefix) === 0) this.#parts.forget(prefix);
+      if (this.told.setOf(prefix) === 0) window.prefixes[count++] = prefix;
     }
+    if (count > 0) this.#parts.forgetAll(window.prefixes, count);
   }
 
   /** Waits for members that still read, splits off those that stopped. */

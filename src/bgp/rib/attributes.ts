@@ -3,8 +3,9 @@
  *
  * A set is its canonical octets without MP_REACH_NLRI and MP_UNREACH_NLRI, plus, for families that carry the next hop in
  * MP_REACH_NLRI, that next hop (4, 16 or 32 octets; none for classic IPv4, whose NEXT_HOP is among the octets).
- * Holds: equal octets and next hop have one id while anybody holds it; ids and arena room are given again after the last
- * `release`; a set never straddles two pages of the arena. What the decision compares stands in columns beside the id.
+ * Holds: equal octets and next hop have one id while anybody holds it; after the last `release` an id keeps its room in the
+ * arena, and both are given to the next set of that size; a set never straddles two pages. What the decision compares stands
+ * in columns beside the id.
  */
 import { Writer } from "#base/bytes.ts";
 import { decodeAttributes, encodeAttributes, type PathAttributes } from "#wire/bgp/attribute.ts";
@@ -18,6 +19,7 @@ const pageShift = 16; // 65,536 units make a page
 const pageMask = (1 << pageShift) - 1;
 const asLengthEnd = 0xffff;
 const mostOctets = 0xffff;
+const longestNextHop = 32;
 
 export class AttributeTable {
   readonly self: Self;
@@ -38,15 +40,15 @@ export class AttributeTable {
   #split = new Uint16Array(256);
   #tail = new Uint16Array(256);
   #nextHop = new Uint8Array(256); // octets of next hop behind the attributes
-  #refs = new Uint32Array(256);
-  #index = new Int32Array(512);
+  #refs = new Uint32Array(256); // of a free id: the next one of its size
+  /** Two words a slot: id (or 0), then the hash, so that probing, closing gaps and growing read no columns. */
+  #index = new Int32Array(1024);
   #mask = 511;
   #next = 1; // id 0 is never given: it means "no attributes"
-  #free = new Int32Array(64);
-  #freeCount = 0;
+  #live = 0;
+  readonly #free = new Uint32Array(Math.ceil((mostOctets + longestNextHop) / unit) + 1); // first free id by units of room
   readonly #pages: Uint8Array[] = [];
   #arenaAt = pageSize; // within the last page
-  readonly #freeRoom = new Map<number, number[]>(); // units → places
   readonly #scan: Scanned = emptyScan();
 
   constructor(self: Self) {
@@ -54,7 +56,7 @@ export class AttributeTable {
   }
 
   get live(): number {
-    return this.#next - 1 - this.#freeCount;
+    return this.#live;
   }
   get end(): number {
     return this.#next;
@@ -65,12 +67,7 @@ export class AttributeTable {
 
   /** The id of a set seen before, or 0. Nothing is decoded. `nextHop` octets, if any, stand at b[nextHopAt]. */
   find(b: Uint8Array, start: number, end: number, nextHopAt = 0, nextHop = 0): number {
-    const hash = hashOf(b, start, end, nextHopAt, nextHop);
-    for (let s = hash & this.#mask; ; s = (s + 1) & this.#mask) {
-      const id = this.#index[s]!;
-      if (id === 0) return 0;
-      if (this.#hash[id] === hash && this.#equals(id, b, start, end, nextHopAt, nextHop)) return id;
-    }
+    return this.#find(hashOf(b, start, end, nextHopAt, nextHop), b, start, end, nextHopAt, nextHop);
   }
 
   /**
@@ -78,11 +75,12 @@ export class AttributeTable {
    * A new set starts with no holder: the caller retains it, or releases it at once.
    */
   intern(b: Uint8Array, start: number, end: number, nextHopAt = 0, nextHop = 0): number {
-    const known = this.find(b, start, end, nextHopAt, nextHop);
+    const hash = hashOf(b, start, end, nextHopAt, nextHop),
+      known = this.#find(hash, b, start, end, nextHopAt, nextHop);
     if (known !== 0) return known;
     const scan = this.#scan;
     if (!scanAttributes(b, start, end, this.self, scan) || !scan.hasMandatory || scan.nextHopAt >= 0 === nextHop > 0) return 0;
-    return this.#add(b, start, end, nextHopAt, nextHop);
+    return this.#add(hash, b, start, end, nextHopAt, nextHop);
   }
 
   /**
@@ -98,10 +96,11 @@ export class AttributeTable {
     if (end > mostOctets) return 0;
     if (nextHop) writer.put(nextHop);
     const bytes = writer.written;
-    const known = this.find(bytes, 0, end, end, size);
+    const hash = hashOf(bytes, 0, end, end, size),
+      known = this.#find(hash, bytes, 0, end, end, size);
     if (known !== 0) return known;
     describe(values, bytes.subarray(0, end), this.self, this.#scan);
-    return this.#add(bytes, 0, end, end, size);
+    return this.#add(hash, bytes, 0, end, end, size);
   }
 
   retain(id: number): void {
@@ -162,11 +161,19 @@ export class AttributeTable {
     return decodeAttributes(bytes, 0, bytes.length, { internal: true, fourOctetAs: true }).attributes;
   }
 
-  #add(b: Uint8Array, start: number, end: number, nextHopAt: number, nextHop: number): number {
-    const id = this.#freeCount > 0 ? this.#free[--this.#freeCount]! : this.#next++;
-    if (id >= this.#refs.length) this.#growColumns();
+  #find(hash: number, b: Uint8Array, start: number, end: number, nextHopAt: number, nextHop: number): number {
+    const index = this.#index;
+    for (let s = hash & this.#mask; ; s = (s + 1) & this.#mask) {
+      const id = index[2 * s]!;
+      if (id === 0) return 0;
+      if (index[2 * s + 1] === hash && this.#equals(id, b, start, end, nextHopAt, nextHop)) return id;
+    }
+  }
+
+  #add(hash: number, b: Uint8Array, start: number, end: number, nextHopAt: number, nextHop: number): number {
     const scan = this.#scan,
-      length = end - start;
+      length = end - start,
+      id = this.#take(Math.ceil((length + nextHop) / unit));
     this.localPref[id] = scan.localPref;
     this.med[id] = scan.med;
     this.neighborAs[id] = scan.neighborAs;
@@ -181,16 +188,14 @@ export class AttributeTable {
     this.#tail[id] = scan.tailAt;
     this.#nextHop[id] = nextHop;
     this.#refs[id] = 0;
-    const place = this.#room(length + nextHop);
-    const page = this.#pages[place >>> pageShift]!;
+    const place = this.#place[id]!,
+      page = this.#pages[place >>> pageShift]!;
     let at = (place & pageMask) * unit;
     for (let i = start; i < end; i++) page[at++] = b[i]!;
     for (let i = 0; i < nextHop; i++) page[at++] = b[nextHopAt + i]!;
-    this.#place[id] = place;
-    const hash = hashOf(b, start, end, nextHopAt, nextHop);
     this.#hash[id] = hash;
     this.#link(id, hash);
-    if (this.live * 2 > this.#mask) this.#rehash();
+    if (++this.#live * 2 > this.#mask) this.#rehash();
     return id;
   }
 
@@ -208,25 +213,27 @@ export class AttributeTable {
   #forget(id: number): void {
     this.#unlink(id);
     const units = Math.ceil((this.#length[id]! + this.#nextHop[id]!) / unit);
-    let room = this.#freeRoom.get(units);
-    if (!room) this.#freeRoom.set(units, (room = []));
-    room.push(this.#place[id]!);
     this.generation[id]!++;
-    if (this.#freeCount === this.#free.length) this.#free = grown(this.#free, this.#free.length * 2);
-    this.#free[this.#freeCount++] = id;
+    this.#refs[id] = this.#free[units]!;
+    this.#free[units] = id;
+    this.#live--;
   }
 
-  #room(size: number): number {
-    const units = Math.ceil(size / unit);
-    const place = this.#freeRoom.get(units)?.pop();
-    if (place !== undefined) return place;
+  /** An id with that much room in the arena: of a set that is gone, or new. */
+  #take(units: number): number {
+    const free = this.#free[units]!;
+    if (free !== 0) {
+      this.#free[units] = this.#refs[free]!;
+      return free;
+    }
+    if (this.#next === this.#refs.length) this.#growColumns();
     if (this.#arenaAt + units * unit > pageSize) {
       this.#pages.push(new Uint8Array(pageSize));
       this.#arenaAt = 0;
     }
-    const at = ((this.#pages.length - 1) << pageShift) + this.#arenaAt / unit;
+    this.#place[this.#next] = ((this.#pages.length - 1) << pageShift) + this.#arenaAt / unit;
     this.#arenaAt += units * unit;
-    return at;
+    return this.#next++;
   }
 
   #equals(id: number, b: Uint8Array, start: number, end: number, nextHopAt: number, nextHop: number): boolean {
@@ -240,30 +247,35 @@ export class AttributeTable {
   }
 
   #link(id: number, hash: number): void {
+    const index = this.#index;
     let s = hash & this.#mask;
-    while (this.#index[s] !== 0) s = (s + 1) & this.#mask;
-    this.#index[s] = id;
+    while (index[2 * s] !== 0) s = (s + 1) & this.#mask;
+    index[2 * s] = id;
+    index[2 * s + 1] = hash;
   }
 
   #unlink(id: number): void {
-    let hole = this.#hash[id]! & this.#mask;
-    while (this.#index[hole] !== id) hole = (hole + 1) & this.#mask;
-    for (let s = (hole + 1) & this.#mask; ; s = (s + 1) & this.#mask) {
-      const held = this.#index[s]!;
+    const index = this.#index,
+      mask = this.#mask;
+    let hole = this.#hash[id]! & mask;
+    while (index[2 * hole] !== id) hole = (hole + 1) & mask;
+    for (let s = (hole + 1) & mask; ; s = (s + 1) & mask) {
+      const held = index[2 * s]!,
+        hash = index[2 * s + 1]!;
       if (held === 0) break;
-      const home = this.#hash[held]! & this.#mask;
-      if (((s - home) & this.#mask) < ((s - hole) & this.#mask)) continue;
-      this.#index[hole] = held;
+      if (((s - hash) & mask) < ((s - hole) & mask)) continue;
+      index[2 * hole] = held;
+      index[2 * hole + 1] = hash;
       hole = s;
     }
-    this.#index[hole] = 0;
+    index[2 * hole] = 0;
   }
 
   #rehash(): void {
     const old = this.#index;
     this.#index = new Int32Array(old.length * 2);
-    this.#mask = this.#index.length - 1;
-    for (const id of old) if (id !== 0) this.#link(id, this.#hash[id]!);
+    this.#mask = this.#index.length / 2 - 1;
+    for (let at = 0; at < old.length; at += 2) if (old[at] !== 0) this.#link(old[at]!, old[at + 1]!);
   }
 
   #growColumns(): void {

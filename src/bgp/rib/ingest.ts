@@ -142,15 +142,16 @@ export class Ingest {
     }
     attributes.retain(set);
     for (let at = start; at < end;) {
-      const length = b[at]!,
-        prefix = prefixes.intern(b, at + 1, length);
-      const told = filter ? filter(rib, prefix, set) : set;
-      if (told !== 0) rib.put(prefix, peer, told);
-      else {
-        this.#refuse(peer, 1);
-        rib.refuse(prefix, peer);
+      at = prefixes.internBlock(b, at, end);
+      for (let i = 0; i < prefixes.blockCount; i++) {
+        const prefix = prefixes.block[i]!,
+          told = filter ? filter(rib, prefix, set) : set;
+        if (told !== 0) rib.put(prefix, peer, told);
+        else {
+          this.#refuse(peer, 1);
+          rib.refuse(prefix, peer);
+        }
       }
-      at += 1 + ((length + 7) >> 3);
     }
     attributes.release(set);
   }
@@ -160,11 +161,10 @@ export class Ingest {
   }
 
   #withdraw(rib: LocRib, peer: number, b: Uint8Array, start: number, end: number): void {
+    const prefixes = rib.prefixes;
     for (let at = start; at < end;) {
-      const length = b[at]!,
-        prefix = rib.prefixes.find(b, at + 1, length);
-      if (prefix >= 0) rib.withdraw(prefix, peer);
-      at += 1 + ((length + 7) >> 3);
+      at = prefixes.findBlock(b, at, end);
+      for (let i = 0; i < prefixes.blockCount; i++) if (prefixes.block[i]! >= 0) rib.withdraw(prefixes.block[i]!, peer);
     }
   }
 

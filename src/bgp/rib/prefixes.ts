@@ -11,6 +11,8 @@ import { type Prefix, parsePrefix, prefixParts, printPrefix } from "#base/prefix
 const empty = 0;
 const moved = -1; // a slot of the old index whose entry lives in the new one, or is gone
 const slotsMovedPerCall = 64;
+/** Prefixes of one UPDATE that are looked up together: their slots are read first, so that the waits for memory overlap. */
+const blockPrefixes = 128;
 
 export class PrefixTable {
   readonly family: Family;
@@ -27,6 +29,14 @@ export class PrefixTable {
   #free: Int32Array = new Int32Array(64);
   #freeCount = 0;
   readonly #key = new Uint32Array(4);
+  /** What `internBlock` and `findBlock` answer: ids, -1 for one that is not known; the first `blockCount` of them. */
+  readonly block = new Int32Array(blockPrefixes);
+  blockCount = 0;
+  readonly #blockKeys: Uint32Array;
+  readonly #blockLengths = new Uint8Array(blockPrefixes);
+  readonly #blockHashes = new Int32Array(blockPrefixes);
+  /** Never read: it keeps the reads of `#touch` from being optimized away. */
+  touched = 0;
 
   constructor(family: Family, capacity = 1024) {
     this.family = family;
@@ -35,6 +45,7 @@ export class PrefixTable {
     this.#lengths = new Uint8Array(capacity);
     this.#index = new Int32Array(capacity * 4);
     this.#mask = capacity * 2 - 1;
+    this.#blockKeys = new Uint32Array(blockPrefixes * this.#words);
   }
 
   /** One more than the largest id ever given: columns beside this table need this length. */
@@ -51,42 +62,48 @@ export class PrefixTable {
   /** The id of the prefix whose `length` bits start at bytes[at]; made if it is new. */
   intern(bytes: Uint8Array, at: number, length: number): number {
     this.#load(bytes, at, length);
-    const hash = this.#hash(length);
-    if (this.#old) this.#move(slotsMovedPerCall);
-    const place = this.#placeOf(hash, length),
-      held = this.#index[place]!;
-    if (held !== empty) return held - 1;
-    if (this.#old) {
-      const id = this.#inOld(hash, length);
-      if (id >= 0) return id;
-    }
-    const id = this.#add(length);
-    this.#index[place] = id + 1;
-    this.#index[place + 1] = hash;
-    if (this.live * 2 > this.#mask) this.#grow();
-    return id;
+    return this.#intern(this.#hash(length), length);
   }
 
   /** The id of a prefix that is known, or -1. */
   find(bytes: Uint8Array, at: number, length: number): number {
     this.#load(bytes, at, length);
-    const hash = this.#hash(length),
-      held = this.#index[this.#placeOf(hash, length)]!;
-    if (held !== empty) return held - 1;
-    return this.#old ? this.#inOld(hash, length) : -1;
+    return this.#find(this.#hash(length), length);
+  }
+
+  /** `intern` for a block of NLRI from bytes[at] on, none at `end` or beyond. Answers the offset behind them; ids in `block`. */
+  internBlock(bytes: Uint8Array, at: number, end: number): number {
+    const next = this.#loadBlock(bytes, at, end);
+    for (let i = 0; i < this.blockCount; i++) {
+      this.#select(i);
+      this.block[i] = this.#intern(this.#blockHashes[i]!, this.#blockLengths[i]!);
+    }
+    return next;
+  }
+
+  /** `find` for a block of NLRI, as `internBlock`. */
+  findBlock(bytes: Uint8Array, at: number, end: number): number {
+    const next = this.#loadBlock(bytes, at, end);
+    for (let i = 0; i < this.blockCount; i++) {
+      this.#select(i);
+      this.block[i] = this.#find(this.#blockHashes[i]!, this.#blockLengths[i]!);
+    }
+    return next;
   }
 
   /** Forgets an id that nobody holds any more; it will be given again. */
   release(id: number): void {
-    const length = this.#lengths[id]!;
-    for (let w = 0; w < this.#words; w++) this.#key[w] = this.#keys[id * this.#words + w]!;
-    const hash = this.#hash(length),
-      slot = this.#slotOf(hash, id);
-    if (slot >= 0) this.#close(slot);
-    else if (this.#old) this.#forgetInOld(hash, id);
-    if (this.#freeCount === this.#free.length) this.#free = grown(this.#free, this.#free.length * 2);
-    this.#free[this.#freeCount++] = id;
-    this.#lengths[id] = 255; // never a length: a released id reads as no prefix
+    this.#release(id, this.#hashOf(id));
+  }
+
+  /** `release` for the first `count` of some ids; one that was released already is passed over. */
+  releaseAll(ids: Uint32Array, count: number): void {
+    for (let from = 0; from < count; from += blockPrefixes) {
+      const size = Math.min(blockPrefixes, count - from);
+      for (let i = 0; i < size; i++) this.#blockHashes[i] = this.#hashOf(ids[from + i]!);
+      this.#touch(size);
+      for (let i = 0; i < size; i++) if (this.isLive(ids[from + i]!)) this.#release(ids[from + i]!, this.#blockHashes[i]!);
+    }
   }
 
   lengthOf(id: number): number {
@@ -153,6 +170,75 @@ export class PrefixTable {
       const bits = length - 32 * w;
       this.#key[w] = bits <= 0 ? 0 : bits >= 32 ? word : word & (-1 << (32 - bits));
     }
+  }
+
+  #loadBlock(bytes: Uint8Array, start: number, end: number): number {
+    const words = this.#words;
+    let at = start,
+      count = 0;
+    for (; at < end && count < blockPrefixes; count++) {
+      const length = bytes[at]!;
+      this.#load(bytes, at + 1, length);
+      for (let w = 0; w < words; w++) this.#blockKeys[count * words + w] = this.#key[w]!;
+      this.#blockLengths[count] = length;
+      this.#blockHashes[count] = this.#hash(length);
+      at += 1 + ((length + 7) >> 3);
+    }
+    this.blockCount = count;
+    this.#touch(count);
+    return at;
+  }
+
+  /** Reads the slots where a block begins to look: a loop so short that the processor waits for many at once. */
+  #touch(count: number): void {
+    const index = this.#index,
+      hashes = this.#blockHashes,
+      mask = this.#mask;
+    let touched = 0;
+    for (let i = 0; i < count; i++) touched ^= index[2 * (hashes[i]! & mask)]!;
+    this.touched = touched;
+  }
+
+  /** Loads the key of a place in the block. */
+  #select(place: number): void {
+    for (let w = 0; w < this.#words; w++) this.#key[w] = this.#blockKeys[place * this.#words + w]!;
+  }
+
+  /** The loaded key's id, made if it is new. */
+  #intern(hash: number, length: number): number {
+    if (this.#old) this.#move(slotsMovedPerCall);
+    const place = this.#placeOf(hash, length),
+      held = this.#index[place]!;
+    if (held !== empty) return held - 1;
+    if (this.#old) {
+      const id = this.#inOld(hash, length);
+      if (id >= 0) return id;
+    }
+    const id = this.#add(length);
+    this.#index[place] = id + 1;
+    this.#index[place + 1] = hash;
+    if (this.live * 2 > this.#mask) this.#grow();
+    return id;
+  }
+
+  #find(hash: number, length: number): number {
+    const held = this.#index[this.#placeOf(hash, length)]!;
+    if (held !== empty) return held - 1;
+    return this.#old ? this.#inOld(hash, length) : -1;
+  }
+
+  #release(id: number, hash: number): void {
+    const slot = this.#slotOf(hash, id);
+    if (slot >= 0) this.#close(slot);
+    else if (this.#old) this.#forgetInOld(hash, id);
+    if (this.#freeCount === this.#free.length) this.#free = grown(this.#free, this.#free.length * 2);
+    this.#free[this.#freeCount++] = id;
+    this.#lengths[id] = 255; // never a length: a released id reads as no prefix
+  }
+
+  #hashOf(id: number): number {
+    for (let w = 0; w < this.#words; w++) this.#key[w] = this.#keys[id * this.#words + w]!;
+    return this.#hash(this.#lengths[id]!);
   }
 
   #hash(length: number): number {

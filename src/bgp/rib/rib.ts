@@ -318,6 +318,20 @@ export class Rib {
     rib.prefixes.release(prefix);
   }
 
+  /** `#forget` for the first `count` of some prefixes; their array is made use of. */
+  #forgetAll(rib: LocRib, prefixes: Uint32Array, count: number): void {
+    const groups = [...this.#groups[rib.family].values()];
+    let gone = 0;
+    for (let i = 0; i < count; i++) {
+      const prefix = prefixes[i]!;
+      if (rib.adjRibIn.head[prefix] !== none || rib.dirty.has(prefix)) continue;
+      let isHeld = false;
+      for (let g = 0; g < groups.length && !isHeld; g++) isHeld = groups[g]!.holds(prefix);
+      if (!isHeld) prefixes[gone++] = prefix;
+    }
+    rib.prefixes.releaseAll(prefixes, gone);
+  }
+
   /** Our next hop towards a peer, if we have one of the family. */
   #self(family: FamilyIndex, terms: SessionTerms): Ip | undefined {
     const wanted = family === ipv4Unicast ? 4 : 6,
@@ -354,6 +368,7 @@ export class Rib {
       packer: terms.fourOctetAs ? this.#packers.four : this.#packers.two,
       window: this.#window,
       forget: (prefix) => this.#forget(rib, prefix),
+      forgetAll: (prefixes, count) => this.#forgetAll(rib, prefixes, count),
       tooLong: (prefix, count) => this.#sayTooLong(rib.prefixes.text(prefix), count),
       isSweeping: (peer) => this.#stale.isSweeping(peer),
       lagLimitOctets: this.#settings.lagLimitOctets,
