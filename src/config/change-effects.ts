@@ -58,7 +58,7 @@ const keys: readonly Row[] = [
   ["peers.*.maxPrefixes", "applied now", "counts from now on, also for what is there"],
   ["peers.*.limit", "applied now", "counts for the next to connect; nobody is sent away"],
   ["peers.*.bfd.multihop", "applied now", "another BFD session takes the place of this one; the BGP session stays"],
-  ["peers.*.bfd", "applied now", "BFD begins, changes its times with the peer's consent, or ends and says so; the BGP session stays"],
+  ["peers.*.bfd", "applied now", "BFD begins, changes its times, or ends and says so; we keep the BGP session, as does a peer that heeds RFC 5882 §3.2"],
   ["peers.*.connectRetry", "applied now", "used at the next attempt to connect"],
   ["peers.*", "session reset", "the session opens anew"],
 

@@ -19,7 +19,7 @@ export type BfdNews =
   | { readonly type: "changed"; readonly peer: BfdPeer; readonly change: StateChange; readonly at: Instant }
   /** After each change, and once a second while there are sessions. */
   | { readonly type: "status"; readonly sessions: readonly BfdSessionInfo[]; readonly refused: Readonly<Record<string, number>> }
-  /** The outside refused something: one sentence, told once until it changes. */
+  /** The outside refused something: one sentence, told once. */
   | { readonly type: "fault"; readonly text: string };
 
 const statusMillis = 1000;

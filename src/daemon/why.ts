@@ -38,7 +38,8 @@ export function explainWhy(subject: string, parts: WhyParts): Outcome<WhyView, C
 function whyPeer(subject: string, peer: PeerView): WhyView {
   const since = peer.state === "Established" ? `Established for ${peer.sinceSeconds} s` : `${peer.state} for ${peer.sinceSeconds} s`;
   const counts = `${peer.accepted} ${peer.accepted === 1 ? "route" : "routes"} accepted, ${peer.received - peer.accepted} refused, ${peer.sent} told, ${peer.stale} stale`;
-  const text = `${peer.name} (${peer.address}, AS ${peer.asn}, ${peer.role}) is ${since}: ${peer.reason || "nothing went wrong"}. ${wentDown(peer.flaps)}; ${counts}.`;
+  const bfd = peer.bfd ? ` BFD is ${peer.bfd.state} for ${peer.bfd.sinceSeconds} s: ${peer.bfd.reason}.` : "";
+  const text = `${peer.name} (${peer.address}, AS ${peer.asn}, ${peer.role}) is ${since}: ${peer.reason || "nothing went wrong"}. ${wentDown(peer.flaps)}; ${counts}.${bfd}`;
   return { subject, kind: "peer", text, facts: { ...peer } };
 }
 
