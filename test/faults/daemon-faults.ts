@@ -7,14 +7,21 @@ import { daemons, nodes } from "./lab.ts";
 const restartMillis = 1000;
 
 export const daemonFaults: readonly Fault[] = [
-  { name: "none", what: "nothing: the control run", loss: "none", flaps: "none", run: (scene) => scene.outage(60) },
-  ...nodes.map((node): Fault => ({ name: `kill-${node}`, what: `SIGKILL of ${node}, started again after 1 s`, loss: "none", run: (scene) => replaced(scene, node, "kill") })),
+  { name: "none", what: "nothing: the control run", loss: "none", flaps: "none", run: (scene) => scene.outage(40) },
+  ...nodes.map((node): Fault => ({
+    name: `kill-${node}`,
+    what: `SIGKILL of ${node}, started again after 1 s`,
+    loss: "none",
+    run: (scene) => replaced(scene, node, "kill"),
+  })),
   { name: "kill-rr1", what: "SIGKILL of the reflector, started again after 1 s", loss: "none", run: (scene) => replaced(scene, "rr1", "kill") },
   { name: "kill-rr1-20s", what: "SIGKILL of the reflector, away for 20 s", loss: "none", run: (scene) => away(scene, "rr1", 20) },
   { name: "kill-n1-60s", what: "SIGKILL of n1, away for 60 s", loss: "none", run: (scene) => away(scene, "n1", 60) },
   { name: "kill-rr1-60s", what: "SIGKILL of the reflector, away for 60 s", loss: "none", run: (scene) => away(scene, "rr1", 60) },
   {
-    name: "kill-all", what: "SIGKILL of every daemon at once, started again after 1 s", loss: "none",
+    name: "kill-all",
+    what: "SIGKILL of every daemon at once, started again after 1 s",
+    loss: "none",
     async run({ lab }) {
       await Promise.all(daemons.map((name) => lab.kill(name)));
       await sleep(restartMillis);
@@ -22,7 +29,9 @@ export const daemonFaults: readonly Fault[] = [
     },
   },
   {
-    name: "kill-n1-rr1", what: "SIGKILL of n1 and the reflector; the reflector is back after 1 s, n1 after 40 s", loss: "none",
+    name: "kill-n1-rr1",
+    what: "SIGKILL of n1 and the reflector; the reflector is back after 1 s, n1 after 40 s",
+    loss: "none",
     async run({ lab, outage }) {
       await Promise.all([lab.kill("n1"), lab.kill("rr1")]);
       await sleep(restartMillis);
@@ -33,7 +42,9 @@ export const daemonFaults: readonly Fault[] = [
   },
   {
     // Before its sessions are up: RFC 4724 §4.2 has peers forget who goes away again between OPEN and End-of-RIB.
-    name: "kill-again", what: "SIGKILL of n1 and of the reflector, and of each again while it starts, three times", loss: "none",
+    name: "kill-again",
+    what: "SIGKILL of n1 and of the reflector, and of each again while it starts, three times",
+    loss: "none",
     async run({ lab }) {
       for (const name of ["n1", "rr1"]) {
         await lab.kill(name);
@@ -50,9 +61,16 @@ export const daemonFaults: readonly Fault[] = [
       return undefined;
     },
   },
-  ...daemons.map((name): Fault => ({ name: `term-${name}`, what: `SIGTERM of ${name}, started again after 1 s`, loss: "none", run: (scene) => replaced(scene, name, "terminate") })),
+  ...(["n1", "rr1"] as const).map((name): Fault => ({
+    name: `term-${name}`,
+    what: `SIGTERM of ${name}, started again after 1 s`,
+    loss: "none",
+    run: (scene) => replaced(scene, name, "terminate"),
+  })),
   {
-    name: "upgrade", what: "every daemon in turn: SIGTERM, started again, next when it is ready", loss: "none",
+    name: "upgrade",
+    what: "every daemon in turn: SIGTERM, started again, next when it is ready",
+    loss: "none",
     async run({ lab }) {
       for (const name of daemons) {
         await lab.terminate(name);

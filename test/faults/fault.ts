@@ -25,6 +25,8 @@ export interface Fault {
 export interface Measured {
   /** Milliseconds from the harm to everything being right again, and the most it may be. */
   readonly repair?: { readonly millis: number; readonly most: number };
+  /** How long the harm itself lasted, before anything could be repaired. */
+  readonly harmMillis?: number;
   /** What went wrong besides, one sentence each. */
   readonly wrong?: readonly string[];
 }
@@ -54,7 +56,7 @@ export interface Row {
 /** How long everything may take to be as before; how long that is, is judged by the pings and by `repair`. */
 const settleMillis = 60_000;
 /** Pings go on for so long after everything is as before: what is swept late is seen. */
-const afterMillis = 5000;
+const afterMillis = 4000;
 /** A lost ping may have been sent this long after the repair was seen done (we look every so often). */
 const repairLookMillis = 150;
 
@@ -62,35 +64,48 @@ const repairLookMillis = 150;
 export async function perform(fault: Fault, lab: FaultLab, say: Say): Promise<Row> {
   const began = Date.now();
   return measure(fault, lab, say).catch((error: unknown): Row => {
-    const wrong = [error instanceof Error ? error.message : String(error)], nothing = { sent: 0, lost: 0 };
+    const wrong = [error instanceof Error ? error.message : String(error)],
+      nothing = { sent: 0, lost: 0 };
     return { fault, ...nothing, control: nothing, repairMillis: undefined, equal: false, deletions: 0, began, seconds: (Date.now() - began) / 1000, wrong };
   });
 }
 
 async function measure(fault: Fault, lab: FaultLab, say: Say): Promise<Row> {
-  const started = Date.now(), wrong: string[] = [];
+  const started = Date.now(),
+    wrong: string[] = [];
   const unready = await lab.settled(settleMillis);
   if (unready !== undefined) wrong.push(`before the fault: ${unready}`);
-  const before = await readState(lab), pidsBefore = pids(lab), flapsBefore = await flaps(lab);
-  const pairs = lab.pairs(), watching = await watch(lab, [...pairs, ...lab.controls()]);
+  const before = await readState(lab),
+    pidsBefore = pids(lab),
+    flapsBefore = await flaps(lab);
+  const pairs = lab.pairs(),
+    watching = await watch(lab, [...pairs, ...lab.controls()]);
   await sleep(1000);
   const done = Date.now();
   const scene: Scene = { lab, say, outage: (seconds) => sleep(seconds * 1000 * lab.scale) };
-  const measured = await fault.run(scene).catch((error: unknown) => ({ repair: undefined, wrong: [error instanceof Error ? error.message : String(error)] }));
+  const measured = await fault.run(scene).catch((error: unknown): Measured => ({ wrong: [error instanceof Error ? error.message : String(error)] }));
   wrong.push(...(measured?.wrong ?? []));
   const left = await lab.settled(settleMillis);
   if (left !== undefined) wrong.push(`${settleMillis / 1000} s after the fault: ${left}`);
-  const differing = await awaitFact(async () => (differences(before, await readState(lab)).length === 0 ? true : undefined), { millis: 5000, everyMillis: 500 });
+  const differing = await awaitFact(async () => (differences(before, await readState(lab)).length === 0 ? true : undefined), {
+    millis: 5000,
+    everyMillis: 500,
+  });
   await sleep(afterMillis);
   const { probe, deletions } = await watching.stop();
   const difference = differences(before, await readState(lab));
-  if (difference.length > 0) wrong.push(`${differing ? "changed late" : "not as before"}: ${difference.slice(0, 4).join(" | ")}${difference.length > 4 ? ` and ${difference.length - 4} more` : ""}`);
+  if (difference.length > 0)
+    wrong.push(
+      `${differing ? "changed late" : "not as before"}: ${difference.slice(0, 4).join(" | ")}${difference.length > 4 ? ` and ${difference.length - 4} more` : ""}`,
+    );
   const repair = measured?.repair;
   if (repair && repair.millis > repair.most) wrong.push(`repaired after ${repair.millis.toFixed(0)} ms, not within ${repair.most} ms`);
   if (fault.flaps === "none") wrong.push(...(await flapped(lab, flapsBefore)), ...died(lab, pidsBefore));
-  const ours = probe.pairs.slice(0, pairs.length), control = probe.pairs.slice(pairs.length);
-  wrong.push(...judgeLoss(fault, ours, { done, repair }));
-  if (fault.loss === "none" && fault.spares === undefined && deletions.length > 0) wrong.push(`${deletions.length} rows of ours were deleted: ${deletions.slice(0, 3).join(" | ")}`);
+  const ours = probe.pairs.slice(0, pairs.length),
+    control = probe.pairs.slice(pairs.length);
+  wrong.push(...judgeLoss(fault, ours, { done, measured: measured ?? {} }));
+  if (fault.loss === "none" && fault.spares === undefined && deletions.length > 0)
+    wrong.push(`${deletions.length} rows of ours were deleted: ${deletions.slice(0, 3).join(" | ")}`);
   return {
     fault,
     ...total(ours),
@@ -111,11 +126,11 @@ function total(pairs: readonly PairReport[]): { sent: number; lost: number } {
 interface When {
   /** When the fault began, milliseconds since the epoch. */
   readonly done: number;
-  readonly repair: Measured["repair"];
+  readonly measured: Measured;
 }
 
-function judgeLoss(fault: Fault, pairs: readonly PairReport[], { done, repair }: When): string[] {
-  const until = fault.loss === "none" || !repair ? 0 : repair.millis + repairLookMillis;
+function judgeLoss(fault: Fault, pairs: readonly PairReport[], { done, measured: { repair, harmMillis = 0 } }: When): string[] {
+  const until = fault.loss === "none" || !repair ? 0 : harmMillis + repair.millis + repairLookMillis;
   const judged = pairs.filter(({ name }) => fault.spares === undefined || !name.includes(fault.spares));
   const bad = judged.flatMap(({ name, gaps }) => gaps.filter(({ from, to }) => fault.loss === "none" || to - from > until).map((gap) => ({ name, ...gap })));
   return together(bad.toSorted((a, b) => a.from - b.from)).map(({ names, lost, from, to }) => {
@@ -156,11 +171,15 @@ function died(lab: FaultLab, before: ReadonlyMap<string, number>): string[] {
 }
 
 async function flaps(lab: FaultLab): Promise<ReadonlyMap<string, number>> {
-  const all = await Promise.all(daemons.map(async (name) => (await lab.peers(name)).map((peer) => [`${name}'s session with ${peer.name}`, peer.flaps] as const)));
+  const all = await Promise.all(
+    daemons.map(async (name) => (await lab.peers(name)).map((peer) => [`${name}'s session with ${peer.name}`, peer.flaps] as const)),
+  );
   return new Map(all.flat());
 }
 
 async function flapped(lab: FaultLab, before: ReadonlyMap<string, number>): Promise<string[]> {
   const after = await flaps(lab);
-  return [...before].flatMap(([name, count]) => (after.get(name) === count || name.endsWith(" rude") ? [] : [`${name} went down ${(after.get(name) ?? 0) - count} times`]));
+  return [...before].flatMap(([name, count]) =>
+    after.get(name) === count || name.endsWith(" rude") ? [] : [`${name} went down ${(after.get(name) ?? 0) - count} times`],
+  );
 }

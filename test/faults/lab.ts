@@ -107,7 +107,8 @@ export class FaultLab {
 
   /** Every pod with every other of its family, and routed pods with the machine behind the router, both ways. */
   pairs(): ProbePair[] {
-    const pods = this.record.machines.filter((machine) => machine.pool !== undefined), server = this.machine("server");
+    const pods = this.record.machines.filter((machine) => machine.pool !== undefined),
+      server = this.machine("server");
     const routed = pods.filter((pod) => pod.pool !== "overlay");
     return [
       ...pods.flatMap((from) => pods.flatMap((to) => (from === to ? [] : pair(from, to)))),
@@ -129,8 +130,12 @@ function pair(from: MachineRecord, to: MachineRecord): ProbePair[] {
 }
 
 /** Brings the lab up and hands it to `work`; takes it down whatever happens. */
-export async function withLab<T>(options: { readonly scale: number; readonly say: Say; readonly signal: AbortSignal }, work: (lab: FaultLab) => Promise<T>): Promise<T> {
-  const directory = mkdtempSync(join(tmpdir(), "podway-faults-")), name = `faults${process.pid}`;
+export async function withLab<T>(
+  options: { readonly scale: number; readonly say: Say; readonly signal: AbortSignal },
+  work: (lab: FaultLab) => Promise<T>,
+): Promise<T> {
+  const directory = mkdtempSync(join(tmpdir(), "podway-faults-")),
+    name = `faults${process.pid}`;
   try {
     const plan = planFile(writeTopology(directory, name, options.scale));
     const record = await upLab(plan, options);
@@ -154,12 +159,20 @@ function writeTopology(directory: string, name: string, scale: number): string {
     return text.replace(after, `${after}\n${line}`);
   };
   let text = readFileSync(source("quickstart.yaml"), "utf8").replace("name: quickstart", `name: ${name}`);
-  text = add(text, "asn: 64512", [
-    `gracefulRestart: { restart: ${seconds(times.restart)}s, stale: ${seconds(times.stale)}s }`,
-    `timers: { hold: ${seconds(times.hold)}s }`,
-    `lease: { liveness: ${seconds(times.liveness)}s }`,
-  ].join("\n"));
-  text = add(text, "peers:", `  - { name: ${rude.name}, address: ${rude.address}, asn: ${rude.asn}, nodes: "node == 'rr1'", passive: true, import: [all], export: [all] }`);
+  text = add(
+    text,
+    "asn: 64512",
+    [
+      `gracefulRestart: { restart: ${seconds(times.restart)}s, stale: ${seconds(times.stale)}s }`,
+      `timers: { hold: ${seconds(times.hold)}s }`,
+      `lease: { liveness: ${seconds(times.liveness)}s }`,
+    ].join("\n"),
+  );
+  text = add(
+    text,
+    "peers:",
+    `  - { name: ${rude.name}, address: ${rude.address}, asn: ${rude.asn}, nodes: "node == 'rr1'", passive: true, import: [all], export: [all] }`,
+  );
   text = add(text, "    sw0: { kind: bridge }", `    ${rude.name}: { kind: host }`);
   text = add(text, "  links:", `    - { endpoints: ["${rude.name}:eth1", "sw0:p9"], ipv4: [${rude.address}/24] }`);
   const file = join(directory, `${name}.yaml`);

@@ -116,7 +116,8 @@ function int32(value: number): Buffer {
 }
 
 function socketAddress(to: Ip): Uint8Array {
-  const of = familyOf(to), bytes = Buffer.alloc(of === 4 ? 16 : 28);
+  const of = familyOf(to),
+    bytes = Buffer.alloc(of === 4 ? 16 : 28);
   bytes.writeUInt16LE(family[of], 0);
   bytes.set(ipBytes(to), of === 4 ? 4 : 8);
   return bytes;
@@ -153,7 +154,8 @@ function receive(socket: Socket, pairs: readonly Pair[]): void {
     const length = Number(call.recv(socket.fd, inbox, inbox.length, dontWait));
     if (length < 0) return;
     if (length !== offset + packetOctets) continue;
-    const pair = pairs[inbox.readUInt16BE(offset + 4) - firstId], sequence = inbox.readUInt32BE(offset + 8);
+    const pair = pairs[inbox.readUInt16BE(offset + 4) - firstId],
+      sequence = inbox.readUInt32BE(offset + 8);
     const sentAt = pair?.sentAt[sequence];
     if (pair?.socket !== socket || sentAt === undefined) continue;
     must(call.ioctl(socket.fd, lastStamp, stamp), "stamp");
@@ -173,7 +175,8 @@ function send(pair: Pair): void {
 
 function reportOf({ name, sentAt, answered }: Pair, from: number): PairReport {
   const gaps: { from: number; to: number; lost: number }[] = [];
-  let lost = 0, previous = -2;
+  let lost = 0,
+    previous = -2;
   for (let i = from; i < sentAt.length; i++) {
     if (answered[i] === 1) continue;
     lost++;
@@ -187,12 +190,18 @@ function reportOf({ name, sentAt, answered }: Pair, from: number): PairReport {
 function probe(wanted: readonly ProbePair[]): void {
   const sockets = new Map<string, Socket>();
   const pairs = wanted.map(({ name, namespace, to }, id): Pair => {
-    const of = familyOf(to), key = `${namespace} ${of}`, socket = sockets.get(key) ?? openSocket(namespace, of);
+    const of = familyOf(to),
+      key = `${namespace} ${of}`,
+      socket = sockets.get(key) ?? openSocket(namespace, of);
     sockets.set(key, socket);
     return { name, socket, address: socketAddress(to), packet: request(of, firstId + id), sentAt: [], answered: [] };
   });
-  let ending = false, ready: readonly number[] | undefined, last = now(), longest = 0;
-  let timer: NodeJS.Timeout | undefined, due = now();
+  let ending = false,
+    ready: readonly number[] | undefined,
+    last = now(),
+    longest = 0;
+  let timer: NodeJS.Timeout | undefined,
+    due = now();
   const round = (): void => {
     for (const socket of sockets.values()) receive(socket, pairs);
     if (ending) return;

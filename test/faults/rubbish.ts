@@ -16,7 +16,10 @@ function message(type: number, body: Uint8Array, length = 19 + body.length): Buf
   return Buffer.concat([marker, Buffer.of((length >> 8) & 0xff, length & 0xff, type), body]);
 }
 
-function open(asn: number, change: { readonly version?: number; readonly hold?: number; readonly id?: readonly number[]; readonly options?: readonly number[] } = {}): Buffer {
+function open(
+  asn: number,
+  change: { readonly version?: number; readonly hold?: number; readonly id?: readonly number[]; readonly options?: readonly number[] } = {},
+): Buffer {
   const { version = 4, hold = 90, id = [10, 0, 0, 66], options = [2, 6, 1, 4, 0, 1, 0, 1] } = change;
   return message(1, Buffer.from([version, asn >> 8, asn & 0xff, hold >> 8, hold & 0xff, ...id, options.length, ...options]));
 }
@@ -92,7 +95,9 @@ function hasNotification(bytes: Buffer): boolean {
 }
 
 async function main([host, port, asn, seed, count]: readonly string[]): Promise<void> {
-  const random = chance(Number(seed)), own = Number(asn), ends: Record<string, Partial<Record<End, number>>> = {};
+  const random = chance(Number(seed)),
+    own = Number(asn),
+    ends: Record<string, Partial<Record<End, number>>> = {};
   const kinds = [...Object.entries(early), ...(own === 0 ? [] : Object.entries(late).map(([name, kind]) => [name, withSession(kind)] as const))];
   let next = 0;
   const worker = async (): Promise<void> => {
@@ -107,6 +112,9 @@ async function main([host, port, asn, seed, count]: readonly string[]): Promise<
   process.stdout.write(`${JSON.stringify(ends)}\n`);
 }
 
-const withSession = (kind: Kind): Kind => (random, asn) => Buffer.concat([open(asn), keepalive, kind(random, asn)]);
+const withSession =
+  (kind: Kind): Kind =>
+  (random, asn) =>
+    Buffer.concat([open(asn), keepalive, kind(random, asn)]);
 
 if (import.meta.main) await main(process.argv.slice(2));

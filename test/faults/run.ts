@@ -11,8 +11,9 @@ import { saidSince } from "./said.ts";
 import { sessionFaults } from "./session-faults.ts";
 import { storeFaults } from "./store-faults.ts";
 import { printTable } from "./table.ts";
+import { uplinkFaults } from "./uplink-faults.ts";
 
-const all: readonly Fault[] = [...daemonFaults, ...storeFaults, ...kernelFaults, ...sessionFaults];
+const all: readonly Fault[] = [...daemonFaults, ...storeFaults, ...kernelFaults, ...uplinkFaults, ...sessionFaults];
 const began = performance.now();
 const say = (line: string): void => void process.stderr.write(`${((performance.now() - began) / 1000).toFixed(1).padStart(6)} s  ${line}\n`);
 
@@ -28,8 +29,11 @@ function choose(only: string | undefined): readonly Fault[] {
 const matches = (fault: Fault, pattern: string): boolean => (pattern.endsWith("*") ? fault.name.startsWith(pattern.slice(0, -1)) : fault.name === pattern);
 
 async function main(): Promise<number> {
-  const { values } = parseArgs({ options: { only: { type: "string" }, scale: { type: "string", default: "0.25" }, list: { type: "boolean", default: false } } });
-  const scale = Number(values.scale), faults = choose(values.only);
+  const { values } = parseArgs({
+    options: { only: { type: "string" }, scale: { type: "string", default: "0.25" }, list: { type: "boolean", default: false } },
+  });
+  const scale = Number(values.scale),
+    faults = choose(values.only);
   if (!(scale > 0 && scale <= 1)) throw new Error("--scale is a number above 0, at most 1");
   if (values.list) {
     for (const { name, what } of faults) process.stdout.write(`${name.padEnd(20)} ${what}\n`);

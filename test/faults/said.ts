@@ -12,10 +12,20 @@ export function saidSince(lab: FaultLab, { began }: { readonly began: number }):
 }
 
 function said(lab: FaultLab, name: string): { readonly at: number; readonly name: string; readonly text: string }[] {
-  return readFileSync(lab.log(name), "utf8").split("\n").flatMap((line) => {
-    const entry = parse(line);
-    return entry ? [{ at: Date.parse(entry.time), name, text: `${entry.event}: ${entry.text}${entry.repeated === undefined ? "" : ` (said before: ${entry.repeated} times more within the last 10 s)`}` }] : [];
-  });
+  return readFileSync(lab.log(name), "utf8")
+    .split("\n")
+    .flatMap((line) => {
+      const entry = parse(line);
+      return entry
+        ? [
+            {
+              at: Date.parse(entry.time),
+              name,
+              text: `${entry.event}: ${entry.text}${entry.repeated === undefined ? "" : ` (said before: ${entry.repeated} times more within the last 10 s)`}`,
+            },
+          ]
+        : [];
+    });
 }
 
 function parse(line: string): { readonly time: string; readonly event: string; readonly text: string; readonly repeated?: number } | undefined {

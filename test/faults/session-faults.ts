@@ -9,7 +9,9 @@ import { type FaultLab, rude } from "./lab.ts";
 export const sessionFaults: readonly Fault[] = [
   { name: "half-open-n1", what: "n1 SIGKILLed, its neighbours never hear of it", loss: "none", run: (scene) => halfOpen(scene, "n1", 2000) },
   {
-    name: "half-open-rr1", what: "the reflector SIGKILLed, its clients never hear of it", loss: "none",
+    name: "half-open-rr1",
+    what: "the reflector SIGKILLed, its clients never hear of it",
+    loss: "none",
     // The clients find out when the new kernel socket refuses their next KEEPALIVE: a third of the hold time.
     run: (scene) => halfOpen(scene, "rr1", 30_000 * scene.lab.scale + 3000),
   },
@@ -26,11 +28,13 @@ async function silence(lab: FaultLab, name: string, only = ""): Promise<void> {
   const ports = [...text.matchAll(/:(\d+)\s/g)].map((match) => match[1]!).filter((port) => port !== "179");
   if (ports.length === 0) throw new Error(`${name} has no BGP connection to silence`);
   const set = `{ ${[...new Set(ports)].join(", ")} }`;
-  const rules = ["out", "in"].map((way) => `chain ${way} {
+  const rules = ["out", "in"].map(
+    (way) => `chain ${way} {
     type filter hook ${way}put priority 0
     tcp sport 179 tcp dport ${set} drop
     tcp dport 179 tcp sport ${set} drop
-  }`);
+  }`,
+  );
   await lab.in(name, ["nft", "-f", "-"], `table inet fault {\n${rules.join("\n")}\n}\n`);
 }
 const unsilence = (lab: FaultLab, name: string): Promise<string> => lab.in(name, ["nft", "delete", "table", "inet", "fault"]);
@@ -45,7 +49,10 @@ async function halfOpen({ lab, say }: Scene, name: string, most: number): Promis
     if (name === "rr1") await unsilence(lab, name);
     await lab.start(name);
     const began = performance.now();
-    const up = await awaitFact(async () => ((await lab.peers(name)).every((peer) => peer.state === "Established" || peer.name === rude.name) ? true : undefined), { millis: most + 20_000, everyMillis: 50 });
+    const up = await awaitFact(
+      async () => ((await lab.peers(name)).every((peer) => peer.state === "Established" || peer.name === rude.name) ? true : undefined),
+      { millis: most + 20_000, everyMillis: 50 },
+    );
     const millis = performance.now() - began;
     say(`sessions of ${name} up ${millis.toFixed(0)} ms after it answers`);
     return up ? { repair: { millis, most } } : { wrong: [`sessions of ${name} are not up`] };
@@ -72,10 +79,17 @@ const connections = 300;
 const growthLimit = 96 * 1024;
 
 async function sendRubbish({ lab, say }: Scene, from: string, asn: number): Promise<Measured> {
-  const seed = 1 + Math.floor(Math.random() * 1e9), before = residentKib(lab, "rr1"), wrong: string[] = [];
+  const seed = 1 + Math.floor(Math.random() * 1e9),
+    before = residentKib(lab, "rr1"),
+    wrong: string[] = [];
   const program = fileURLToPath(new URL("rubbish.ts", import.meta.url));
-  const sending = must(`rubbish (seed ${seed})`, ["ip", "netns", "exec", lab.namespace(from), process.execPath, program, "10.0.0.11", "179", String(asn), String(seed), String(connections)], { millis: 120_000 });
-  let slowest = 0, done = false;
+  const sending = must(
+    `rubbish (seed ${seed})`,
+    ["ip", "netns", "exec", lab.namespace(from), process.execPath, program, "10.0.0.11", "179", String(asn), String(seed), String(connections)],
+    { millis: 120_000 },
+  );
+  let slowest = 0,
+    done = false;
   const answered = sending.finally(() => (done = true)).catch(() => undefined);
   while (!done) {
     const began = performance.now();
@@ -87,7 +101,9 @@ async function sendRubbish({ lab, say }: Scene, from: string, asn: number): Prom
   const ends = JSON.parse(await sending) as Record<string, Record<string, number>>;
   const total = (end: string): number => Object.values(ends).reduce((sum, of) => sum + (of[end] ?? 0), 0);
   const grown = residentKib(lab, "rr1") - before;
-  say(`seed ${seed}: ${total("notified")} notified, ${total("closed")} closed, ${total("left open")} left open, ${total("refused")} refused; slowest status ${slowest.toFixed(0)} ms, memory +${(grown / 1024).toFixed(1)} MiB`);
+  say(
+    `seed ${seed}: ${total("notified")} notified, ${total("closed")} closed, ${total("left open")} left open, ${total("refused")} refused; slowest status ${slowest.toFixed(0)} ms, memory +${(grown / 1024).toFixed(1)} MiB`,
+  );
   if (total("refused") > 0) wrong.push(`${total("refused")} connections were refused by the kernel: nobody listened`);
   if (grown > growthLimit) wrong.push(`the reflector's memory grew by ${(grown / 1024).toFixed(0)} MiB`);
   return { wrong };

@@ -5,7 +5,10 @@ import type { FaultLab } from "./lab.ts";
 
 export const storeFaults: readonly Fault[] = [
   {
-    name: "etcd-term-60s", what: "etcd stopped (SIGTERM) for 60 s", loss: "none", flaps: "none",
+    name: "etcd-term-60s",
+    what: "etcd stopped (SIGTERM) for 60 s",
+    loss: "none",
+    flaps: "none",
     async run({ lab, outage }) {
       await lab.terminate("etcd");
       await outage(60);
@@ -13,7 +16,10 @@ export const storeFaults: readonly Fault[] = [
     },
   },
   {
-    name: "etcd-kill-60s", what: "etcd killed (SIGKILL), away for 60 s", loss: "none", flaps: "none",
+    name: "etcd-kill-60s",
+    what: "etcd killed (SIGKILL), away for 60 s",
+    loss: "none",
+    flaps: "none",
     async run({ lab, outage }) {
       await lab.kill("etcd");
       await outage(60);
@@ -21,7 +27,10 @@ export const storeFaults: readonly Fault[] = [
     },
   },
   {
-    name: "etcd-compact", what: "store changed and compacted while n1 was cut off from it", loss: "none", flaps: "none",
+    name: "etcd-compact",
+    what: "store changed and compacted while n1 was cut off from it",
+    loss: "none",
+    flaps: "none",
     async run({ lab, outage }) {
       await cut(lab, "n1");
       try {
@@ -33,7 +42,10 @@ export const storeFaults: readonly Fault[] = [
     },
   },
   {
-    name: "etcd-compact-all", what: "etcd killed, then changed and compacted before its clients are back", loss: "none", flaps: "none",
+    name: "etcd-compact-all",
+    what: "etcd killed, then changed and compacted before its clients are back",
+    loss: "none",
+    flaps: "none",
     async run({ lab, outage }) {
       for (const name of clients) await cut(lab, name);
       try {
@@ -47,7 +59,9 @@ export const storeFaults: readonly Fault[] = [
     },
   },
   {
-    name: "kill-n1-no-etcd", what: "etcd away; n1 SIGKILLed and started again without it; etcd back", loss: "none",
+    name: "kill-n1-no-etcd",
+    what: "etcd away; n1 SIGKILLed and started again without it; etcd back",
+    loss: "none",
     async run({ lab, outage }) {
       await lab.kill("etcd");
       await lab.kill("n1");
@@ -58,7 +72,9 @@ export const storeFaults: readonly Fault[] = [
     },
   },
   {
-    name: "kill-all-no-etcd", what: "etcd and every daemon SIGKILLed; daemons started first, etcd later", loss: "none",
+    name: "kill-all-no-etcd",
+    what: "etcd and every daemon SIGKILLed; daemons started first, etcd later",
+    loss: "none",
     async run({ lab, outage }) {
       await Promise.all([...clients, "etcd"].map((name) => lab.kill(name)));
       await Promise.all(clients.map((name) => lab.start(name)));

@@ -16,7 +16,12 @@ const columns: readonly (readonly [title: string, cell: (row: Row) => string])[]
 export function printTable(rows: readonly Row[], run: { readonly scale: number; readonly seconds: number }): string {
   const cells = [columns.map(([title]) => title), ...rows.map((row) => columns.map(([, cell]) => cell(row)))];
   const widths = columns.map((_, i) => Math.max(...cells.map((line) => line[i]!.length)));
-  const lines = cells.map((line) => line.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join("  ").trimEnd());
+  const lines = cells.map((line) =>
+    line
+      .map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)))
+      .join("  ")
+      .trimEnd(),
+  );
   const wrong = rows.flatMap((row) => row.wrong.map((sentence) => `${row.fault.name}: ${sentence}`));
   const failed = rows.filter((row) => row.wrong.length > 0).length;
   return [

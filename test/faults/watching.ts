@@ -42,7 +42,8 @@ export async function watch(lab: FaultLab, pairs: readonly ProbePair[]): Promise
 const ours = /proto 117|pw-vx43.*(permanent| inet |<BROADCAST)/i;
 
 function monitor(node: string, argv: readonly string[]): { stop(): Promise<string[]> } {
-  const child: ChildProcess = spawn(argv[0]!, argv.slice(1), { stdio: ["ignore", "pipe", "inherit"] }), seen: string[] = [];
+  const child: ChildProcess = spawn(argv[0]!, argv.slice(1), { stdio: ["ignore", "pipe", "inherit"] }),
+    seen: string[] = [];
   createInterface({ input: child.stdout! }).on("line", (line) => {
     if (/^Deleted/i.test(line) && ours.test(line)) seen.push(`${node}: ${line.replaceAll(/\s+/g, " ").trim()}`);
   });
