@@ -76,7 +76,7 @@ export function createBgp(parts: BgpParts): Bgp {
     async run(signal, ready) {
       // Known before the first neighbour can be spoken to: an OPEN without the restart bit, or an End-of-RIB that comes before our
       // own CIDRs, makes peers sweep what they have kept for us.
-      const last = await parts.restart.last();
+      const last = await parts.restart.begin();
       isRunning = true;
       configure();
       beginRestart(speaker, settings, last, parts);

@@ -97,6 +97,7 @@ export class DocumentKeeper {
   async watch(signal: AbortSignal): Promise<void> {
     if (!this.#store) return;
     for await (const news of this.#store.watch(documentKey, signal)) await this.#hear(news, this.#store);
+    await this.#remembering;
   }
 
   /** SIGHUP: the file rules where there is no store; otherwise only the difference is shown. */

@@ -2,9 +2,8 @@
  * Whether this start is a restart in the sense of RFC 4724: a daemon ran here moments ago and did not say good-bye for good.
  * A small file in the state directory is touched while we run; its age at the next start tells.
  */
-import { readFile } from "node:fs/promises";
+import { readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { writeFileAtomic } from "#adapters/files.ts";
 import { type Ip, parseIp } from "#base/ip.ts";
 import { note } from "#base/note.ts";
 import type { Telemetry } from "#ports/telemetry.ts";
@@ -23,8 +22,8 @@ export interface LastRun {
 }
 
 export interface RestartMark {
-  /** Undefined if this start is no restart. */
-  last(): Promise<LastRun | undefined>;
+  /** What this start is, undefined if no restart; and marks it, so that whoever sees a session of this run is told of the next start. */
+  begin(): Promise<LastRun | undefined>;
   /** Keeps the mark fresh until the signal; leaves it in place. `sessions`: addresses to be waited for after the next start. */
   keep(signal: AbortSignal, sessions: () => readonly Ip[]): Promise<void>;
 }
@@ -38,11 +37,13 @@ interface Mark {
 
 export function openRestartMark(stateDirectory: string, routerId: string, telemetry: Telemetry): RestartMark {
   const path = join(stateDirectory, "running.json");
-  let isWritten = true;
-  const touch = async (sessions: readonly Ip[]): Promise<void> => {
+  let isWritten = true,
+    writing = Promise.resolve();
+  const write = async (sessions: readonly Ip[]): Promise<void> => {
     try {
       // Wall-clock time: the mark must mean something after a reboot. A step only makes a restart look like a fresh start.
-      await writeFileAtomic(path, JSON.stringify({ schema: 1, routerId, at: Date.now(), boot: await bootId(), sessions }));
+      await writeFile(`${path}.new`, JSON.stringify({ schema: 1, routerId, at: Date.now(), boot: await bootId(), sessions }), { mode: 0o600 });
+      await rename(`${path}.new`, path); // whole, and not worth a sync every second: what a power cut takes makes a fresh start
       isWritten = true;
     } catch (cause) {
       if (isWritten)
@@ -52,16 +53,23 @@ export function openRestartMark(stateDirectory: string, routerId: string, teleme
       isWritten = false;
     }
   };
+  /** One write after another. */
+  const touch = (sessions: readonly Ip[]): Promise<void> => (writing = writing.then(() => write(sessions)));
+  const read = async (): Promise<LastRun | undefined> => {
+    try {
+      const mark = JSON.parse(await readFile(path, "utf8")) as Mark;
+      if (mark.routerId !== routerId || typeof mark.at !== "number" || Math.abs(Date.now() - mark.at) > recentMillis) return undefined;
+      const sessions = Array.isArray(mark.sessions) ? mark.sessions.flatMap((text) => parseIp(String(text)) ?? []) : [];
+      return { kind: mark.boot === (await bootId()) ? "restart" : "reboot", sessions };
+    } catch {
+      return undefined;
+    }
+  };
   return {
-    async last() {
-      try {
-        const mark = JSON.parse(await readFile(path, "utf8")) as Mark;
-        if (mark.routerId !== routerId || typeof mark.at !== "number" || Math.abs(Date.now() - mark.at) > recentMillis) return undefined;
-        const sessions = Array.isArray(mark.sessions) ? mark.sessions.flatMap((text) => parseIp(String(text)) ?? []) : [];
-        return { kind: mark.boot === (await bootId()) ? "restart" : "reboot", sessions };
-      } catch {
-        return undefined;
-      }
+    async begin() {
+      const last = await read();
+      await touch(last?.sessions ?? []);
+      return last;
     },
     async keep(signal, sessions) {
       let told = "",

@@ -98,7 +98,7 @@ describe.skipIf(kernelMissing)(`a file system that is full or read-only${kernelM
       `the state directory ${daemon.state} cannot be written (${code}): what this daemon learns is forgotten when it stops; make room there`,
     ]);
     (await RawPeer.establish({ port, local: "127.0.0.11", asn: 64512 })).destroy();
-    expect(daemon.said("daemon.no-restart-mark")).toHaveLength(1);
+    await until("the mark is missed", () => daemon.said("daemon.no-restart-mark").length === 1);
   });
 
   test("full with an embedded store: the store names what is wrong", async () => {
@@ -114,7 +114,7 @@ describe.skipIf(kernelMissing)(`a file system that is full or read-only${kernelM
     const document = loopbackDocument({ port, store: "embedded" });
     daemon.write(document);
     daemon.start();
-    const { revision } = (await daemon.until("the document is in the store", (status) => status.document.revision !== null)).document;
+    const { revision } = (await daemon.until("it runs", ({ document: of, listen }) => of.revision !== null && listen.state === "listening")).document;
     const peer = await RawPeer.establish({ port, local: "127.0.0.11", asn: 64512 });
     peer.keepAlive();
     fill();
