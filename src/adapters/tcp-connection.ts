@@ -72,6 +72,12 @@ export class TcpConnection implements Connection {
     this.socket.write(bytes, this.#wrote);
   }
 
+  writeAll(pieces: readonly Uint8Array[]): void {
+    if (pieces.length > 1) this.socket.cork();
+    for (const piece of pieces) this.write(piece);
+    if (pieces.length > 1) this.socket.uncork();
+  }
+
   pause(): void {
     this.#paused = true;
     this.socket.pause();

@@ -120,7 +120,6 @@ export class BfdSession {
   wake(now: Instant): void {
     const detectAt = this.#detectAt();
     if (detectAt !== undefined && detectAt <= now) this.#lose(now);
-    this.#tellChanges(now);
     const transmitAt = this.#transmitAt(now);
     if (transmitAt !== undefined && transmitAt <= now) this.#send(false, now);
   }
@@ -178,6 +177,7 @@ export class BfdSession {
     this.#timing.peerLost();
     if (this.#state === "Down") this.#reason = `nothing heard from the peer for ${silence} ms`;
     else if (this.#state !== "AdminDown") this.#enter("Down", diagnostic.detectionTimeExpired, `nothing heard from the peer for ${silence} ms`, now);
+    this.#tellChanges(now);
   }
 
   #enter(to: BfdState, code: number, reason: string, now: Instant): void {

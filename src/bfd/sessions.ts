@@ -2,6 +2,7 @@
  * All BFD sessions of a speaker: which packet is whose (RFC 5880 §6.3, RFC 5881 §3, RFC 5883 §4), which are refused and why,
  * who is due when. Only configured peers have a session. Packets and *now* go in; outputs are taken out after each event.
  */
+import { Agenda } from "#base/agenda.ts";
 import type { Ip } from "#base/ip.ts";
 import { type Instant, after, sooner } from "#base/time.ts";
 import { type BfdFaultKind, type BfdState, decodeControlPacket } from "#wire/bfd.ts";
@@ -66,6 +67,8 @@ export class BfdSessions {
   readonly #byDiscriminator = new Map<number, Held>();
   /** Those that are wanted. */
   readonly #byAddress = new Map<string, Held>();
+  /** Discriminators of sessions, by when they are due. */
+  readonly #agenda = new Agenda();
   readonly #refused = new Map<RefusalKind, number>();
   #outputs: BfdOutput[] = [];
 
@@ -112,15 +115,17 @@ export class BfdSessions {
     if (packet.authenticationType !== undefined)
       return this.#refuse("authentication", "it is authenticated, which is not supported here: switch BFD authentication off at the peer", datagram);
     held.session.receive(packet, now);
+    this.#settle(held, now);
   }
 
   /** Sends what is due and misses what has not come; feed datagrams that are there before this. */
   wake(now: Instant): void {
-    for (const [discriminator, { session, leavesAt }] of this.#byDiscriminator) {
-      session.wake(now);
-      if (leavesAt === undefined || leavesAt > now) continue;
-      this.#byDiscriminator.delete(discriminator);
-      this.#outputs.push({ type: "gone", session: discriminator });
+    for (let discriminator = this.#agenda.due(now); discriminator !== undefined; discriminator = this.#agenda.due(now)) {
+      const held = this.#byDiscriminator.get(discriminator);
+      if (!held) continue;
+      held.session.wake(now);
+      if (held.leavesAt === undefined || held.leavesAt > now) this.#settle(held, now);
+      else this.#forget(discriminator);
     }
   }
 
@@ -130,11 +135,9 @@ export class BfdSessions {
     if (held) held.sendFault = fault;
   }
 
-  /** When `wake` has something to do. */
-  nextDeadline(now: Instant): Instant | undefined {
-    let least: Instant | undefined;
-    for (const { session, leavesAt } of this.#byDiscriminator.values()) least = sooner(least, sooner(session.nextDeadline(now), leavesAt));
-    return least;
+  /** When `wake` may have something to do, at the latest. */
+  nextDeadline(): Instant | undefined {
+    return this.#agenda.nearest();
   }
 
   /** What is to be done, in order; each is handed out once. */
@@ -165,17 +168,31 @@ export class BfdSessions {
     };
     this.#byDiscriminator.set(discriminator, held);
     this.#byAddress.set(key, held);
+    this.#settle(held, now);
   }
 
   #adopt(held: Held, peer: BfdPeer, now: Instant): void {
     held.peer = peer;
     held.session.configure(peer, now);
+    this.#settle(held, now);
   }
 
   #dismiss(key: string, held: Held, reason: string, now: Instant): void {
     this.#byAddress.delete(key);
     held.session.disable(reason, now);
     held.leavesAt = after(now, held.session.farewell);
+    this.#settle(held, now);
+  }
+
+  #forget(discriminator: number): void {
+    this.#byDiscriminator.delete(discriminator);
+    this.#agenda.forget(discriminator);
+    this.#outputs.push({ type: "gone", session: discriminator });
+  }
+
+  /** After every event of a session: when it is due next. */
+  #settle({ session, leavesAt }: Held, now: Instant): void {
+    this.#agenda.set(session.discriminator, sooner(session.nextDeadline(now), leavesAt));
   }
 
   #refuse(kind: RefusalKind, text: string, datagram: BfdDatagram): void {

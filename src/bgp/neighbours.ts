@@ -4,6 +4,7 @@
  *
  * Ids are dense and start at 1 (0 is ourselves). An id is given anew only when the RIB holds nothing of its last owner.
  */
+import { Agenda } from "#base/agenda.ts";
 import type { Ip } from "#base/ip.ts";
 import { note } from "#base/note.ts";
 import { type Prefix, contains, prefixParts } from "#base/prefix.ts";
@@ -12,7 +13,6 @@ import { type Instant, after, millis } from "#base/time.ts";
 import { ceaseSubcode } from "#wire/bgp/constants.ts";
 import { encodeNotification } from "#wire/bgp/message.ts";
 import type { Action } from "./actions.ts";
-import { Agenda } from "./agenda.ts";
 import type { State } from "./fsm/fsm.ts";
 import type { RestartState, SpeakerIdentity } from "./fsm/negotiate.ts";
 import { cease, ceaseWithText } from "./fsm/retention.ts";

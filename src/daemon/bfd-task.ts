@@ -30,6 +30,8 @@ export interface Bfd extends Task {
 
 /** A thread that ended by itself is started again after this. */
 const restartMillis = 1000;
+/** A small young generation means short pauses; a thousand sessions need a tenth of the rest. */
+const heap = { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 64 } as const;
 /** It is given so long to say goodbye to the peers. */
 const stopMillis = 1000;
 
@@ -127,7 +129,7 @@ class Thread {
   }
 
   #spawn(): Worker {
-    const worker = new Worker(new URL("./bfd-worker.ts", import.meta.url));
+    const worker = new Worker(new URL("./bfd-worker.ts", import.meta.url), { resourceLimits: heap });
     let why = "without saying why";
     worker.on("message", (news: BfdNews) => this.#hear(news));
     worker.on("error", (cause) => (why = `because of a fault of ours, please report: ${String(cause)}`));

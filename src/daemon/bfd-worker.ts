@@ -66,7 +66,7 @@ class BfdThread {
     this.#sessions.wake(now);
     const changed = this.#perform(now);
     if (changed || now >= this.#statusAt) this.#tellStatus(now);
-    this.#sleep(now);
+    this.#sleep();
   };
 
   stop(reason: string): void {
@@ -129,10 +129,10 @@ class BfdThread {
     this.#say({ type: "status", sessions: this.#sessions.info(), refused: Object.fromEntries(this.#sessions.refused) });
   }
 
-  #sleep(now: Instant): void {
+  #sleep(): void {
     clearTimeout(this.#timer);
     if (this.#sessions.size === 0) return;
-    const due = Math.min(this.#sessions.nextDeadline(now) ?? Infinity, this.#statusAt);
+    const due = Math.min(this.#sessions.nextDeadline() ?? Infinity, this.#statusAt);
     this.#timer = setTimeout(this.turn, Math.max(0, Math.ceil(due - systemClock.now())));
   }
 }

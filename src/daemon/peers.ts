@@ -21,8 +21,8 @@ export const driveLimits = {
   pendingOctets: 256 * 1024,
   /** … and at most about this much at once. */
   pullOctets: 256 * 1024,
-  /** Views below this are joined into one write: a copy costs less than a system call. */
-  joinOctets: 128 * 1024,
+  /** Pieces that together have no more than this are copied into one: it costs less than to hand over each. */
+  joinOctets: 4096,
   closeGraceMillis: 3000,
 } as const;
 
@@ -141,7 +141,7 @@ export class PeersDriver {
     const given = this.#parts.speaker.pull(peer, driveLimits.pullOctets, now, (bytes) => views.push(bytes));
     if (given === 0) return false;
     if (views.length > 1 && given <= driveLimits.joinOctets) connection.write(Buffer.concat(views));
-    else for (const view of views) connection.write(view);
+    else connection.writeAll(views);
     return true;
   }
 

@@ -34,6 +34,8 @@ export interface Connection {
   readonly pending: number;
   /** Hands octets over. The buffer must not change until `room` is called after it. */
   write(bytes: Uint8Array): void;
+  /** The same for several pieces, handed to the kernel together. */
+  writeAll(pieces: readonly Uint8Array[]): void;
   /** Stops and goes on reading (back-pressure). */
   pause(): void;
   resume(): void;

@@ -44,6 +44,23 @@ describe("a connection", () => {
     expect([near.closings.length, far.closings.length]).toEqual([1, 1]);
   });
 
+  test("pieces handed over together arrive whole and in order, also beyond what the kernel takes at once", async () => {
+    const { listener, near, far } = await pair();
+    kept(listener);
+    const pieces = Array.from({ length: 300 }, (_, i) => Buffer.alloc(1 + ((i * 7919) % 60_000), i));
+    near.connection.writeAll(pieces);
+    near.connection.writeAll([Buffer.from("one")]);
+    near.connection.writeAll([]);
+    near.connection.write(Buffer.from("end"));
+    expect(near.connection.pending).toBeGreaterThan(0);
+    const sent = Buffer.concat([...pieces, Buffer.from("oneend")]);
+    await until("everything to arrive", () => far.octets === sent.length);
+    expect(Buffer.concat(far.chunks).equals(sent)).toBe(true);
+    await until("room", () => near.rooms > 0 && near.connection.pending === 0);
+    near.connection.destroy();
+    near.connection.writeAll([Buffer.from("too"), Buffer.from("late")]);
+  });
+
   test("hears nothing before it has handlers, and everything then", async () => {
     const port = await freePort();
     const accepted: Connection[] = [];

@@ -55,7 +55,7 @@ export class VirtualLink {
   runTo(until: number): this {
     for (;;) {
       const [arrival] = this.#flying,
-        wakes = this.sides.map((sessions) => sessions.nextDeadline(at(this.now)) ?? Infinity);
+        wakes = this.sides.map((sessions) => sessions.nextDeadline() ?? Infinity);
       const next = Math.min(arrival?.at ?? Infinity, ...wakes);
       if (next > until) break;
       this.now = Math.max(this.now, next);

@@ -20,7 +20,6 @@ import type { ProbePair } from "./prober.ts";
 export const nodes = ["n1", "n2", "n3"] as const;
 export const daemons = [...nodes, "rr1"] as const;
 export type NodeName = (typeof nodes)[number];
-export type DaemonName = (typeof daemons)[number];
 
 /** A declared neighbour of the reflector without a daemon: a place to send rubbish from. */
 export const rude = { name: "rude", address: "10.0.0.66", asn: 65066 } as const;

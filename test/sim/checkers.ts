@@ -34,7 +34,8 @@ export function usedCidrs(machines: readonly SimMachine[]): { readonly cidr: Pre
  * before anything else when it goes on, and until then nobody asks it.
  */
 export function doubles(watched: Watched): string[] {
-  const holders = new Map<Prefix, string>(), out: string[] = [];
+  const holders = new Map<Prefix, string>(),
+    out: string[] = [];
   for (const { cidr, machine, endsAt } of usedCidrs(watched.machines)) {
     if (endsAt !== undefined && endsAt <= watched.now && watched.isStalled(machine)) continue;
     const other = holders.get(cidr);
@@ -51,7 +52,14 @@ export function alwaysTrue(watched: Watched): string[] {
 
 /** RFC 4456 §8: what carries our own id, or our own cluster's, is never taken (of external peers: our AS). */
 function loops(agent: Agent): string[] {
-  const { machine, speaker: { rib } } = agent, { settings } = machine, routerId = ip4Number(settings.routerId), clusterId = ip4Number(settings.clusterId), out: string[] = [];
+  const {
+      machine,
+      speaker: { rib },
+    } = agent,
+    { settings } = machine,
+    routerId = ip4Number(settings.routerId),
+    clusterId = ip4Number(settings.clusterId),
+    out: string[] = [];
   for (const family of families) {
     const { adjRibIn, prefixes } = rib.ribs[family];
     for (let path = 0; path < adjRibIn.end; path++) {
@@ -89,19 +97,25 @@ function sessionsAtRest({ machine, speaker }: Agent): string[] {
 
 /** Claims in the store and in the nodes are the same, and nobody waits while there is room. */
 function leasesAtRest({ machines, store }: Watched): string[] {
-  const out: string[] = [], claims = store.list(leasesPrefix).map((entry) => parseLease(entry));
-  const claimed = new Map<string, LeaseRecord>(claims.flatMap((parsed) => (parsed.ok ? [[`${parsed.value.pool} ${parsed.value.cidr}`, parsed.value] as const] : [])));
+  const out: string[] = [],
+    claims = store.list(leasesPrefix).map((entry) => parseLease(entry));
+  const claimed = new Map<string, LeaseRecord>(
+    claims.flatMap((parsed) => (parsed.ok ? [[`${parsed.value.pool} ${parsed.value.cidr}`, parsed.value] as const] : [])),
+  );
   for (const { name, identity, agent } of machines)
     for (const { own } of agent?.leases?.machines ?? []) {
       const claim = own.cidr === undefined ? undefined : claimed.get(`${own.pool} ${own.cidr}`);
       if (own.cidr !== undefined && own.state !== "held") out.push(`${name} is ${own.state} of ${own.cidr}: ${own.reason}`);
-      if (own.cidr !== undefined && (claim?.node !== name || claim.identity !== identity)) out.push(`${name} uses ${own.cidr}, which is ${claim ? `${claim.node}'s` : "nobody's"} in the store`);
+      if (own.cidr !== undefined && (claim?.node !== name || claim.identity !== identity))
+        out.push(`${name} uses ${own.cidr}, which is ${claim ? `${claim.node}'s` : "nobody's"} in the store`);
       claimed.delete(`${own.pool} ${own.cidr}`);
     }
   for (const key of claimed.keys()) out.push(`the store holds ${key} for somebody who does not use it`);
-  const pools = machines.find(({ settings }) => settings.pools.length > 0)!.settings.pools, nodes = machines.filter(({ agent }) => agent?.leases);
+  const pools = machines.find(({ settings }) => settings.pools.length > 0)!.settings.pools,
+    nodes = machines.filter(({ agent }) => agent?.leases);
   for (const pool of pools) {
-    const room = Number(countSubnets(pool.cidr, pool.nodePrefix)), held = nodes.filter(({ agent }) => agent!.leases!.own.get(pool.name)?.cidr !== undefined).length;
+    const room = Number(countSubnets(pool.cidr, pool.nodePrefix)),
+      held = nodes.filter(({ agent }) => agent!.leases!.own.get(pool.name)?.cidr !== undefined).length;
     if (held !== Math.min(room, nodes.length)) out.push(`${held} of ${nodes.length} nodes have a CIDR of pool ${pool.name}, which has room for ${room}`);
   }
   return out;
@@ -109,24 +123,29 @@ function leasesAtRest({ machines, store }: Watched): string[] {
 
 /** Everybody has a route to every CIDR and every outside prefix, by the right next hop, fresh, and nothing else. */
 function ribAtRest(agent: Agent, { machines }: Watched): string[] {
-  const { machine, speaker } = agent, out: string[] = [], wanted = wantedRoutes(machine, machines);
+  const { machine, speaker } = agent,
+    out: string[] = [],
+    wanted = wantedRoutes(machine, machines);
   for (const family of families)
     for (const { prefix, nextHop } of chosenRoutes(agent, family)) {
-      const hops = wanted.get(prefix), hop = printIp(nextHop);
+      const hops = wanted.get(prefix),
+        hop = printIp(nextHop);
       if (hops === undefined) out.push(`${machine.name} has a route to ${prefix}, which is nobody's`);
       else if (!hops.includes(hop)) out.push(`${machine.name} has ${prefix} via ${hop} instead of ${hops.join(" or ")}`);
       wanted.delete(prefix);
     }
   for (const prefix of wanted.keys()) out.push(`${machine.name} has no route to ${prefix}`);
   for (const { adjRibIn, prefixes, chosen } of speaker.rib.ribs) {
-    for (let path = 0; path < adjRibIn.end; path++) if (adjRibIn.isUsed(path) && adjRibIn.isStale(path)) out.push(`${machine.name}: its path to ${prefixes.text(adjRibIn.prefix[path]!)} is stale`);
+    for (let path = 0; path < adjRibIn.end; path++)
+      if (adjRibIn.isUsed(path) && adjRibIn.isStale(path)) out.push(`${machine.name}: its path to ${prefixes.text(adjRibIn.prefix[path]!)} is stale`);
     if (prefixes.live !== chosen) out.push(`${machine.name} keeps ${prefixes.live} prefix ids for ${chosen} prefixes`);
   }
   return out;
 }
 
 function wantedRoutes(self: SimMachine, machines: readonly SimMachine[]): Map<Prefix, readonly string[]> {
-  const wanted = new Map<Prefix, readonly string[]>(), isOutside = self.settings.roles.includes("node") && self.settings.pools.length === 0;
+  const wanted = new Map<Prefix, readonly string[]>(),
+    isOutside = self.settings.roles.includes("node") && self.settings.pools.length === 0;
   const edges = machines.filter(({ settings }) => settings.labels["edge"] === "yes");
   for (const { cidr, machine } of usedCidrs(machines)) {
     const { address, address6, pools } = machine.settings;
@@ -136,15 +155,18 @@ function wantedRoutes(self: SimMachine, machines: readonly SimMachine[]): Map<Pr
     wanted.set(cidr, isOutside ? edges.map(({ settings }) => settings.address) : [family === 4 ? address : address6!]);
   }
   for (const machine of machines)
-    for (const prefix of machine.announces) wanted.set(prefix, self === machine || edges.includes(self) ? [machine.settings.address] : edges.map(({ settings }) => settings.address));
+    for (const prefix of machine.announces)
+      wanted.set(prefix, self === machine || edges.includes(self) ? [machine.settings.address] : edges.map(({ settings }) => settings.address));
   return wanted;
 }
 
 /** What the wire says was told is what should have been, and what the other side holds is what it was told, less loops. */
 function toldAtRest(agent: Agent, watched: Watched): string[] {
-  const { machine, speaker } = agent, out: string[] = [];
+  const { machine, speaker } = agent,
+    out: string[] = [];
   for (const { peer } of speaker.routes()) {
-    const info = speaker.neighbours.byId(peer)!, session = watched.told(agent, peer);
+    const info = speaker.neighbours.byId(peer)!,
+      session = watched.told(agent, peer);
     if (!info.terms || !session) continue;
     const expected = expectedTold(agent, peer, info.terms);
     out.push(...differences(`${machine.name} to ${info.name}`, expected, session.told));
@@ -157,23 +179,32 @@ function toldAtRest(agent: Agent, watched: Watched): string[] {
 
 function differences(who: string, expected: ReadonlyMap<Prefix, string>, told: ReadonlyMap<Prefix, string>): string[] {
   const out: string[] = [];
-  for (const [prefix, route] of expected) if (told.get(prefix) !== route) out.push(`${who}: told ${prefix} ${told.get(prefix) ?? "nothing"} instead of ${route}`);
+  for (const [prefix, route] of expected)
+    if (told.get(prefix) !== route) out.push(`${who}: told ${prefix} ${told.get(prefix) ?? "nothing"} instead of ${route}`);
   for (const [prefix, route] of told) if (!expected.has(prefix)) out.push(`${who}: told ${prefix} ${route}, and should not have been`);
   return out;
 }
 
 function heardOtherwise(from: Agent, by: Agent, told: ReadonlyMap<Prefix, string>): string[] {
-  const { rib, neighbours } = by.speaker, peer = neighbours.info().find(({ address }) => address === from.machine.settings.address)?.id, out: string[] = [];
+  const { rib, neighbours } = by.speaker,
+    peer = neighbours.info().find(({ address }) => address === from.machine.settings.address)?.id,
+    out: string[] = [];
   if (peer === undefined) return [`${by.machine.name} does not know ${from.machine.name}`];
-  const held = new Map<Prefix, string>(), ownId = ip4Number(by.machine.settings.routerId), ownCluster = ip4Number(by.machine.settings.clusterId);
+  const held = new Map<Prefix, string>(),
+    ownId = ip4Number(by.machine.settings.routerId),
+    ownCluster = ip4Number(by.machine.settings.clusterId);
   for (const { adjRibIn, prefixes } of rib.ribs)
     for (let path = 0; path < adjRibIn.end; path++) {
       if (!adjRibIn.isUsed(path) || adjRibIn.peer[path] !== peer) continue;
       held.set(prefixes.text(adjRibIn.prefix[path]!), decodedSet(by, adjRibIn.attributes[path]!).text);
     }
   for (const [prefix, route] of told) {
-    const isLoop = route.includes(` from ${ownId} `) || new RegExp(` through (.*,)?${ownCluster}(,|$)`).test(route) || new RegExp(` path (.* )?${by.machine.settings.asn} `).test(route);
-    if (!isLoop && held.get(prefix) !== route) out.push(`${by.machine.name} was told ${prefix} ${route} by ${from.machine.name}, and holds ${held.get(prefix) ?? "nothing"}`);
+    const isLoop =
+      route.includes(` from ${ownId} `) ||
+      new RegExp(` through (.*,)?${ownCluster}(,|$)`).test(route) ||
+      new RegExp(` path (.* )?${by.machine.settings.asn} `).test(route);
+    if (!isLoop && held.get(prefix) !== route)
+      out.push(`${by.machine.name} was told ${prefix} ${route} by ${from.machine.name}, and holds ${held.get(prefix) ?? "nothing"}`);
     held.delete(prefix);
   }
   for (const [prefix, route] of held) out.push(`${by.machine.name} holds ${prefix} ${route} of ${from.machine.name}, which was never told or was taken back`);
@@ -182,25 +213,34 @@ function heardOtherwise(from: Agent, by: Agent, told: ReadonlyMap<Prefix, string
 
 /** The kernel has what was planned, and the plan has every next hop that is as good as the best. */
 function kernelAtRest(agent: Agent): string[] {
-  const { machine, leases } = agent, out: string[] = [];
+  const { machine, leases } = agent,
+    out: string[] = [];
   if (!leases) return out;
   if (machine.kernel.differing() > 0) out.push(`${machine.name}: ${machine.kernel.differing()} rows of its kernel are not as planned`);
   const routes = new Map([...machine.kernel.tables.route.values()].map((row) => [row.prefix, row.hops]));
   for (const family of families)
     for (const { prefix, source } of chosenRoutes(agent, family)) {
-      const hops = routes.get(prefix)?.map(({ gateway }) => gateway).toSorted();
+      const hops = routes
+        .get(prefix)
+        ?.map(({ gateway }) => gateway)
+        .toSorted();
       if (hops === undefined) out.push(`${machine.name}: its kernel has no route to ${prefix}`);
-      else if (source !== 0 && hops.join() !== equalHops(agent, family, prefix).join()) out.push(`${machine.name}: its kernel has ${prefix} via ${hops.join(", ")} instead of ${equalHops(agent, family, prefix).join(", ")}`);
+      else if (source !== 0 && hops.join() !== equalHops(agent, family, prefix).join())
+        out.push(`${machine.name}: its kernel has ${prefix} via ${hops.join(", ")} instead of ${equalHops(agent, family, prefix).join(", ")}`);
     }
-  for (const { own } of leases.machines) if (own.cidr !== undefined && routes.get(own.cidr)?.length !== 0) out.push(`${machine.name}: no blackhole keeps ${own.cidr}`);
+  for (const { own } of leases.machines)
+    if (own.cidr !== undefined && routes.get(own.cidr)?.length !== 0) out.push(`${machine.name}: no blackhole keeps ${own.cidr}`);
   return out;
 }
 
 /** Next hops of all paths that are equal up to the choice between internal and external ones. */
 function equalHops({ speaker: { rib } }: Agent, family: FamilyIndex, prefix: Prefix): Ip[] {
-  const table = rib.ribs[family], id = table.prefixes.findText(prefix), all = candidatesOf(id, table.adjRibIn, rib.attributes, rib.peers);
+  const table = rib.ribs[family],
+    id = table.prefixes.findText(prefix),
+    all = candidatesOf(id, table.adjRibIn, rib.attributes, rib.peers);
   const best = all.find(({ path }) => path === table.bestOf(id))!;
-  const rank = ({ localPref, asPathLength, origin, med, neighborAs, externality }: (typeof all)[number]): string => [localPref, asPathLength, origin, med, neighborAs, externality].join();
+  const rank = ({ localPref, asPathLength, origin, med, neighborAs, externality }: (typeof all)[number]): string =>
+    [localPref, asPathLength, origin, med, neighborAs, externality].join();
   const hops = all.filter((one) => rank(one) === rank(best)).map(({ path }) => printIp(rib.attributes.nextHopOf(table.adjRibIn.attributes[path]!)));
   return [...new Set(hops)].toSorted();
 }

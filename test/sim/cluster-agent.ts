@@ -58,7 +58,10 @@ export interface AgentWorld {
 }
 
 /** The daemon's own (bgp-task.ts, peers.ts, restart-mark.ts). */
-const deferralMillis = 60_000, stepPrefixes = 4096, pullOctets = 65_536, recentMillis = 180_000;
+const deferralMillis = 60_000,
+  stepPrefixes = 4096,
+  pullOctets = 65_536,
+  recentMillis = 180_000;
 
 export class Agent implements SimSpeaker {
   readonly machine: SimMachine;
@@ -86,8 +89,14 @@ export class Agent implements SimSpeaker {
     this.#now = now;
     const { asn, address, address6, policies } = settings;
     this.speaker = new Speaker({
-      asn, address, address6, policies,
-      routerId: ip4Number(settings.routerId), clusterId: ip4Number(settings.clusterId), jitter: world.random, observes: true,
+      asn,
+      address,
+      address6,
+      policies,
+      routerId: ip4Number(settings.routerId),
+      clusterId: ip4Number(settings.clusterId),
+      jitter: world.random,
+      observes: true,
     });
     this.speaker.configure(settings.peers, settings.ranges, now);
     this.isRestart = machine.ranAt !== undefined && now - machine.ranAt < recentMillis;
@@ -197,7 +206,8 @@ export class Agent implements SimSpeaker {
     if (!this.leases) return;
     this.leases.hasNews = false;
     this.#replan = true;
-    const { own, isKnown } = this.leases, routed = new Set<Prefix>();
+    const { own, isKnown } = this.leases,
+      routed = new Set<Prefix>();
     for (const pool of this.machine.settings.pools) {
       const cidr = own.get(pool.name)?.cidr;
       if (cidr !== undefined && pool.backend === "bgp") routed.add(cidr);
@@ -229,7 +239,11 @@ export class Agent implements SimSpeaker {
     const { settings, underlay, kernel } = this.machine;
     const isSettled = leases.machines.every(({ own }) => own.state !== "asking");
     const { fabric } = planNode({
-      settings, underlay, own: leases.own, routes: this.#learned.routes, leases: leases.leases,
+      settings,
+      underlay,
+      own: leases.own,
+      routes: this.#learned.routes,
+      leases: leases.leases,
       inSync: leases.isSynced && this.#inSync && isSettled,
     });
     kernel.reconcile(fabric, leases.isSynced && this.#inSync && isSettled);

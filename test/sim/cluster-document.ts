@@ -1,5 +1,4 @@
 /** Which cluster a seed stands for: a document as an operator would write it, compiled for each of its machines. */
-import type { Ip } from "#base/ip.ts";
 import type { NodeSettings } from "#base/settings.ts";
 import { compileNode } from "#config/compile.ts";
 import { parseDocument } from "#config/parse.ts";
@@ -32,7 +31,8 @@ export function shapeOf(seed: number): ClusterShape {
 
 /** Settings by machine name: reflectors `rr1` …, nodes `n1` …, and the router of another AS that peers with n1 and n2. */
 export function settingsOf(shape: ClusterShape): ReadonlyMap<string, NodeSettings> {
-  const inside = documentOf(shape), outside = edgeDocument();
+  const inside = documentOf(shape),
+    outside = edgeDocument();
   const names = [...numbered("rr", shape.reflectors), ...numbered("n", shape.nodes)];
   return new Map([...names.map((name) => [name, compiled(inside, name)] as const), [edgeName, compiled(outside, edgeName)]]);
 }
@@ -48,7 +48,7 @@ function documentOf({ reflectors, nodes, room, ipv6, overlay }: ClusterShape): s
   return [
     "podway: 1",
     "name: sim",
-    "store: { etcd: { endpoints: [\"http://10.0.0.2:2379\"] } }",
+    'store: { etcd: { endpoints: ["http://10.0.0.2:2379"] } }',
     "lease: { hold: 10m, liveness: 60s }",
     "pools:",
     `  - { name: routed, cidr: 10.42.0.0/${bits[room]}, nodePrefix: 24, backend: bgp }`,
@@ -65,7 +65,9 @@ function documentOf({ reflectors, nodes, room, ipv6, overlay }: ClusterShape): s
 
 function edgeDocument(): string {
   const peers = ["n1", "n2"].map((name) => `  - { name: ${name}, address: ${addressOf(name)}, asn: 64512, passive: true, import: [all], export: [all] }`);
-  return ["podway: 1", "name: outside", `asn: ${edgeAs}`, "store: none", "nodes:", `  ${edgeName}: { address: ${edgeAddress} }`, "peers:", ...peers, ""].join("\n");
+  return ["podway: 1", "name: outside", `asn: ${edgeAs}`, "store: none", "nodes:", `  ${edgeName}: { address: ${edgeAddress} }`, "peers:", ...peers, ""].join(
+    "\n",
+  );
 }
 
 function compiled(text: string, name: string): NodeSettings {
@@ -78,4 +80,3 @@ function compiled(text: string, name: string): NodeSettings {
 
 /** Prefixes the outside router may announce. */
 export const outsidePrefixes = Array.from({ length: 24 }, (_, i) => `198.51.${100 + i}.0/24`);
-export const edgeIp = edgeAddress as Ip;

@@ -42,7 +42,8 @@ export class SimLeases {
 
   /** `wake`: something came from the store; the caller steps soon. */
   constructor(home: LeaseHome, store: SimStore, wake: () => void, now: Instant) {
-    const { settings, identity } = home, { node, address, address6, lease } = settings;
+    const { settings, identity } = home,
+      { node, address, address6, lease } = settings;
     this.#home = home;
     this.machines = settings.pools.map((pool) => {
       const holder = { node, identity, address, address6, vtepMac: pool.vni === undefined ? undefined : vtepMac(node, pool.vni) };
@@ -137,7 +138,8 @@ export class SimLeases {
 
   #save({ pool, cidr, confirmedAt }: OwnLease): void {
     if (cidr === undefined || confirmedAt === undefined) return;
-    const { remembered, settings } = this.#home, known = remembered.get(pool);
+    const { remembered, settings } = this.#home,
+      known = remembered.get(pool);
     if (known?.cidr === cidr && confirmedAt - known.confirmedAt < (settings.lease.holdSeconds * 1000) / savesPerHold) return;
     remembered.set(pool, { cidr, confirmedAt });
   }

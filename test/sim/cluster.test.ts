@@ -5,7 +5,8 @@ import type { SimMachine } from "./cluster-agent.ts";
 import { shapeOf } from "./cluster-document.ts";
 import { type FaultKind, faultKinds } from "./faults.ts";
 
-const second = 1000, minute = 60_000;
+const second = 1000,
+  minute = 60_000;
 
 describe("a simulated cluster", () => {
   test("of two reflectors and twenty nodes is at rest five seconds after its first start", () => {
@@ -36,7 +37,8 @@ describe("a simulated cluster", () => {
 
   test("tells the same story for the same seed, event by event, and another for another", () => {
     const story = (seed: number): string => {
-      const cluster = new Cluster(seed), lines: string[] = [];
+      const cluster = new Cluster(seed),
+        lines: string[] = [];
       cluster.network.onEvent = (line) => lines.push(line);
       cluster.come();
       cluster.suffer(5 * minute);
@@ -60,13 +62,16 @@ describe("the checkers see", () => {
   };
 
   test("a CIDR that two nodes use", () => {
-    const cluster = rested(false), { own } = machine(cluster, "n1").agent!.leases!.machines[0]!;
+    const cluster = rested(false),
+      { own } = machine(cluster, "n1").agent!.leases!.machines[0]!;
     Object.defineProperty(machine(cluster, "n2").agent!.leases!.machines[0]!, "own", { value: own });
     expect(cluster.unrest()).toContain(`${own.cidr} is used by n1 and by n2 at once`);
   });
 
   test("a route that is missing, and one that is nobody's", () => {
-    const cluster = rested(false), n3 = machine(cluster, "n3"), stray = "192.0.2.0/24" as Prefix;
+    const cluster = rested(false),
+      n3 = machine(cluster, "n3"),
+      stray = "192.0.2.0/24" as Prefix;
     n3.agent!.speaker.withdrawOwn(cidrOf(n3));
     n3.agent!.speaker.originate(stray);
     cluster.wake(n3);
@@ -75,20 +80,25 @@ describe("the checkers see", () => {
   });
 
   test("a peer that was not told what it should have been", () => {
-    const cluster = rested(false), rr1 = machine(cluster, "rr1").agent!, { peer } = rr1.speaker.routes()[0]!;
+    const cluster = rested(false),
+      rr1 = machine(cluster, "rr1").agent!,
+      { peer } = rr1.speaker.routes()[0]!;
     cluster.told(rr1, peer)!.told.delete(cidrOf(machine(cluster, "n3")));
     cluster.told(rr1, peer)!.told.delete(cidrOf(machine(cluster, "n4")));
     expect(cluster.unrest().join()).toMatch(/rr1 to n\d: told 10\.42\.\d+\.0\/24 nothing instead of via 10\.0\.0\.2[34] /);
   });
 
   test("a kernel that was meddled with, though its daemon does not know", () => {
-    const cluster = rested(false), n1 = machine(cluster, "n1"), route = [...n1.kernel.tables.route].find(([, { prefix }]) => prefix === cidrOf(machine(cluster, "n3")))!;
+    const cluster = rested(false),
+      n1 = machine(cluster, "n1"),
+      route = [...n1.kernel.tables.route].find(([, { prefix }]) => prefix === cidrOf(machine(cluster, "n3")))!;
     (n1.kernel.tables.route as Map<string, unknown>).delete(route[0]);
     expect(cluster.unrest()).toContain(`n1: its kernel has no route to ${route[1].prefix}`);
   });
 
   test("a route that is lost while all is calm", () => {
-    const cluster = rested(true), n3 = machine(cluster, "n3");
+    const cluster = rested(true),
+      n3 = machine(cluster, "n3");
     n3.agent!.speaker.withdrawOwn(cidrOf(n3));
     cluster.wake(n3);
     expect(() => cluster.network.run(5 * second)).toThrow(/lost its route to .* while all was calm/);

@@ -1,7 +1,7 @@
 /**
  * A whole cluster under one seed: reflectors, nodes that lease their CIDRs and announce them, a router of another AS, a store,
- * and everything between them unreliable for a while (faults.ts). The life of a run: up, faults, rest, restarts one at a time,
- * rest. What must hold then is in checkers.ts; what must hold all the time is looked at as it happens.
+ * and everything between them unreliable for a while (faults.ts). The life of a run: up, faults, rest, restarts and cuts
+ * one at a time, rest. What must hold then is in checkers.ts; what must hold all the time is looked at as it happens.
  */
 import type { Note } from "#base/note.ts";
 import type { Prefix } from "#base/prefix.ts";
@@ -22,11 +22,12 @@ export class SimulationFault extends Error {
   override readonly name = "SimulationFault";
 }
 
-const second = 1000, minute = 60_000;
+const second = 1000,
+  minute = 60_000;
 /** RFC 4271 hold time of every session here, with room for what was under way. */
 const holdMillis = 95 * second;
-/** Restarts of single machines in the calm part of a run, if it is long enough. */
-const restarts = 12;
+/** Restarts of single machines and cuts of single connections in the calm part of a run, if it is long enough. */
+const disturbances = 12;
 /** How often `alwaysTrue` is looked at. */
 const lookMillis = 10 * second;
 
@@ -38,7 +39,7 @@ export class Cluster implements Onlooker, Watched {
   readonly machines: SimMachine[] = [];
   refusals = 0;
   /** Sessions that went down, and leases let go of. */
-  readonly seen = { sessionsLost: 0, leasesLost: 0, restarts: 0, routesTold: 0 };
+  readonly seen = { sessionsLost: 0, leasesLost: 0, restarts: 0, cuts: 0, routesTold: 0 };
   readonly #nodes = new Map<string, SimNode<Agent>>();
   readonly #sessions = new WeakMap<Agent, Map<number, ToldSession>>();
   /** Machines whose sessions may end for want of a sign of life, and until when. */
@@ -46,6 +47,10 @@ export class Cluster implements Onlooker, Watched {
   /** True while nothing is broken: then no session may end and no route may be lost, but for those of a machine that restarts. */
   #isCalm = false;
   #restarting: string | undefined;
+  /** What is done to the calm cluster at the moment, in words. */
+  #doing: string | undefined;
+  /** Whose sessions may end meanwhile. */
+  #touched: readonly string[] = [];
 
   constructor(seed: number, shape: ClusterShape = shapeOf(seed)) {
     this.seed = seed;
@@ -53,16 +58,28 @@ export class Cluster implements Onlooker, Watched {
     this.network = new Network<Agent>(seed);
     const { network } = this;
     this.store = new SimStore(network);
-    const settings = settingsOf(shape), addresses = [...settings.values()].flatMap(({ address, address6 }) => [address, address6].filter((ip) => ip !== undefined));
+    const settings = settingsOf(shape),
+      addresses = [...settings.values()].flatMap(({ address, address6 }) => [address, address6].filter((ip) => ip !== undefined));
     for (const [name, own] of settings) {
       const machine: SimMachine = {
-        name, settings: own, kernel: new SimKernel((prefix) => this.#unrouted(name, prefix)), underlay: underlayOf(own, addresses),
-        remembered: new Map(), identity: `id-${name}`, ranAt: undefined, isRebooted: false, announces: new Set(name === edgeName ? (outsidePrefixes.slice(0, 6) as Prefix[]) : []), agent: undefined,
+        name,
+        settings: own,
+        kernel: new SimKernel((prefix) => this.#unrouted(name, prefix)),
+        underlay: underlayOf(own, addresses),
+        remembered: new Map(),
+        identity: `id-${name}`,
+        ranAt: undefined,
+        isRebooted: false,
+        announces: new Set(name === edgeName ? (outsidePrefixes.slice(0, 6) as Prefix[]) : []),
+        agent: undefined,
       };
       this.machines.push(machine);
       const world = { store: this.store, random: network.random, onlooker: this, wake: () => this.wake(machine) };
       const isListening = own.listen !== undefined;
-      this.#nodes.set(name, network.add(own.address, isListening, (now, start) => this.#start(machine, world, now, start)));
+      this.#nodes.set(
+        name,
+        network.add(own.address, isListening, (now, start) => this.#start(machine, world, now, start)),
+      );
     }
     this.#look();
   }
@@ -81,7 +98,8 @@ export class Cluster implements Onlooker, Watched {
 
   /** The daemon's turn, as soon as its process runs. */
   wake(machine: SimMachine): void {
-    const node = this.#nodes.get(machine.name)!, agent = machine.agent;
+    const node = this.#nodes.get(machine.name)!,
+      agent = machine.agent;
     if (!agent || node.speaker !== agent) return;
     if (this.isStalled(machine)) return this.network.later(node.stalledUntil - this.now, `${machine.name} goes on`, () => this.wake(machine));
     agent.turn(this.now);
@@ -152,11 +170,29 @@ export class Cluster implements Onlooker, Watched {
   restartOne(machine: SimMachine, how: "kill" | "stop", downMillis: number): void {
     this.seen.restarts++;
     this.#restarting = machine.name;
+    this.#disturb(`${machine.name} was ${how === "kill" ? "killed" : "stopped"} for ${(downMillis / 1000).toFixed(1)} s`, [machine.name]);
     if (how === "kill") this.kill(machine, downMillis, false);
     else this.stop(machine, downMillis);
-    this.network.run(downMillis + 60 * second);
-    this.expectRest(`a minute after ${machine.name} was ${how === "kill" ? "killed" : "stopped"} for ${(downMillis / 1000).toFixed(1)} s`);
+    this.#recover(downMillis);
     this.#restarting = undefined;
+  }
+  /** The connection of one session breaks: it comes back, and meanwhile nobody at all may lose a route. */
+  cutOne(a: SimMachine, b: SimMachine): void {
+    this.seen.cuts++;
+    this.#disturb(`the connection of ${a.name} and ${b.name} was cut`, [a.name, b.name]);
+    this.network.cut(a.settings.address, b.settings.address);
+    this.#recover(0);
+  }
+  #disturb(doing: string, touched: readonly string[]): void {
+    this.#doing = doing;
+    this.#touched = touched;
+    this.network.onEvent?.(`${(this.now / 1000).toFixed(3)} -- while all is calm: ${doing}`);
+  }
+  #recover(downMillis: number): void {
+    this.network.run(downMillis + minute);
+    this.expectRest(`a minute after ${this.#doing}`);
+    this.#doing = undefined;
+    this.#touched = [];
   }
 
   // What the checkers hear (Onlooker).
@@ -168,9 +204,12 @@ export class Cluster implements Onlooker, Watched {
     if (event === "bgp.malformed") this.#fail(`${machine.name} got a malformed UPDATE from one of us: ${text}`);
     if (event !== "bgp.down") return;
     this.seen.sessionsLost++;
-    const involved = [machine.name, peer!], isExcused = involved.some((name) => (this.#excused.get(name) ?? 0) >= this.now);
+    const involved = [machine.name, peer!],
+      isExcused = involved.some((name) => (this.#excused.get(name) ?? 0) >= this.now);
     if (text.includes("hold timer expired") && !isExcused) this.#fail(`${machine.name}: a hold timer expired though nothing was wrong: ${text}`);
-    if (this.#isCalm && !(this.#restarting !== undefined && involved.includes(this.#restarting))) this.#fail(`${machine.name}: a session ended while all was calm: ${text}`);
+    const isTouched =
+      this.#restarting === undefined ? this.#touched.length > 0 && involved.every((name) => this.#touched.includes(name)) : involved.includes(this.#restarting);
+    if (this.#isCalm && !isTouched) this.#fail(`${machine.name}: a session ended while ${this.#doing ?? "all was calm"}: ${text}`);
   }
 
   sent(agent: Agent, connection: number, peer: number | undefined, bytes: Uint8Array): void {
@@ -179,7 +218,8 @@ export class Cluster implements Onlooker, Watched {
     if (!sessions) this.#sessions.set(agent, (sessions = new Map()));
     let session = sessions.get(connection);
     if (!session) sessions.set(connection, (session = newSession()));
-    const info = peer === undefined ? undefined : speaker.neighbours.byId(peer)!, to = info?.name ?? `connection ${connection}`;
+    const info = peer === undefined ? undefined : speaker.neighbours.byId(peer)!,
+      to = info?.name ?? `connection ${connection}`;
     readAlong(session, bytes, info?.role !== "external", {
       open: ({ capabilities }) => {
         if (capabilities.gracefulRestart?.restarting && !agent.isRestart) this.#fail(`${machine.name} says in an OPEN that it restarts, and does not`);
@@ -199,7 +239,8 @@ export class Cluster implements Onlooker, Watched {
     const session = this.#sessions.get(agent)?.get(connection);
     if (!session || session.news.size === 0) return;
     for (const prefix of session.news) {
-      if (session.told.has(prefix) && this.#isBestFrom(agent, peer, prefix)) this.#fail(`${agent.machine.name} tells ${agent.speaker.neighbours.byId(peer)!.name} of ${prefix}, which it has from there`);
+      if (session.told.has(prefix) && this.#isBestFrom(agent, peer, prefix))
+        this.#fail(`${agent.machine.name} tells ${agent.speaker.neighbours.byId(peer)!.name} of ${prefix}, which it has from there`);
     }
     session.news.clear();
   }
@@ -211,19 +252,26 @@ export class Cluster implements Onlooker, Watched {
 
   lost(machine: SimMachine, prefix: Prefix): void {
     if (!this.#isCalm || machine.name === this.#restarting || !this.#isSomebodys(prefix)) return;
-    this.#fail(`${machine.name} lost its route to ${prefix} while ${this.#restarting === undefined ? "all was calm" : `${this.#restarting} restarted`}`);
+    this.#fail(`${machine.name} lost its route to ${prefix} while ${this.#doing ?? "all was calm"}`);
   }
 
   #unrouted(name: string, prefix: Prefix): void {
-    if (this.#isCalm && this.#isSomebodys(prefix)) this.#fail(`the kernel of ${name} lost its route to ${prefix} while ${this.#restarting === undefined ? "all was calm" : `${this.#restarting} restarted`}`);
+    if (this.#isCalm && this.#isSomebodys(prefix)) this.#fail(`the kernel of ${name} lost its route to ${prefix} while ${this.#doing ?? "all was calm"}`);
   }
   /** Somebody runs who uses it, or somebody who restarts will. */
   #isSomebodys(prefix: Prefix): boolean {
-    return usedCidrs(this.machines).some(({ cidr }) => cidr === prefix) || this.machines.some(({ agent, announces, remembered }) => announces.has(prefix) || (!agent && [...remembered.values()].some(({ cidr }) => cidr === prefix)));
+    return (
+      usedCidrs(this.machines).some(({ cidr }) => cidr === prefix) ||
+      this.machines.some(
+        ({ agent, announces, remembered }) => announces.has(prefix) || (!agent && [...remembered.values()].some(({ cidr }) => cidr === prefix)),
+      )
+    );
   }
 
   #isBestFrom({ speaker: { rib } }: Agent, peer: number, prefix: Prefix): boolean {
-    const table = rib.ribs[prefix.includes(":") ? 1 : 0], id = table.prefixes.findText(prefix), best = id < 0 ? -1 : table.bestOf(id);
+    const table = rib.ribs[prefix.includes(":") ? 1 : 0],
+      id = table.prefixes.findText(prefix),
+      best = id < 0 ? -1 : table.bestOf(id);
     return best >= 0 && table.adjRibIn.peer[best] === peer;
   }
 
@@ -232,7 +280,8 @@ export class Cluster implements Onlooker, Watched {
     const terms = agent.speaker.neighbours.byId(peer)?.terms;
     if (!terms) return;
     for (const prefix of expectedTold(agent, peer, terms).keys()) {
-      if ((prefix.includes(":") ? 6 : 4) === family && !told.has(prefix)) this.#fail(`${agent.machine.name} sends End-of-RIB to ${agent.speaker.neighbours.byId(peer)!.name} before it told ${prefix}`);
+      if ((prefix.includes(":") ? 6 : 4) === family && !told.has(prefix))
+        this.#fail(`${agent.machine.name} sends End-of-RIB to ${agent.speaker.neighbours.byId(peer)!.name} before it told ${prefix}`);
     }
   }
 
@@ -274,19 +323,28 @@ export interface Report {
 
 /** One run of `hours` simulated hours. Throws `SimulationFault`. `hear`: every event in words. */
 export function simulate(seed: number, hours: number, hear?: (line: string) => void): Report {
-  const cluster = new Cluster(seed), { network } = cluster, end = hours * 60 * minute;
+  const cluster = new Cluster(seed),
+    { network } = cluster,
+    end = hours * 60 * minute;
   network.onEvent = hear;
   cluster.come();
   const chaos = cluster.suffer(end * 0.5);
   // Claims of machines that are no more lapse within the hold time; half-open sessions and stale routes go sooner.
   cluster.settle("after the faults", 16 * minute);
   const restartable = cluster.machines.filter(({ name }) => name !== edgeName);
-  for (let n = 0; n < restarts && network.now < end - 4 * minute; n++) {
-    const machine = restartable[Math.floor(network.random() * restartable.length)]!;
-    cluster.restartOne(machine, network.random() < 0.5 ? "kill" : "stop", 100 + network.random() ** 2 * 20 * second);
+  for (let n = 0; n < disturbances && network.now < end - 4 * minute; n++) {
+    const machine = restartable[Math.floor(network.random() * restartable.length)]!,
+      { peers } = machine.settings;
+    const other = peers[Math.floor(network.random() * peers.length)]!.address,
+      dice = network.random();
+    if (dice < 0.25)
+      cluster.cutOne(
+        machine,
+        cluster.machines.find(({ settings }) => settings.address === other)!,
+      );
+    else cluster.restartOne(machine, dice < 0.65 ? "kill" : "stop", 100 + network.random() ** 2 * 20 * second);
   }
   network.run(Math.max(end - network.now, 3 * minute));
   cluster.expectRest("at the end");
   return { seed, hours: network.now / (60 * minute), events: network.happened, trace: network.trace, counts: chaos.total(), seen: cluster.seen };
 }
-

@@ -31,19 +31,23 @@ export interface Decoded {
 const decoded = new WeakMap<Agent, Map<number, Decoded & { readonly generation: number }>>();
 
 export function decodedSet(agent: Agent, set: number): Decoded {
-  const { attributes } = agent.speaker.rib, generation = attributes.generation[set]!;
+  const { attributes } = agent.speaker.rib,
+    generation = attributes.generation[set]!;
   let known = decoded.get(agent);
   if (!known) decoded.set(agent, (known = new Map()));
   const found = known.get(set);
   if (found?.generation === generation) return found;
-  const values = attributes.decode(set), nextHop = attributes.nextHopOf(set), made = { generation, values, nextHop, text: routeText(values, nextHop) };
+  const values = attributes.decode(set),
+    nextHop = attributes.nextHopOf(set),
+    made = { generation, values, nextHop, text: routeText(values, nextHop) };
   known.set(set, made);
   return made;
 }
 
 export function chosenRoutes(agent: Agent, family: FamilyIndex): readonly Chosen[] {
   const { rib } = agent.speaker;
-  const { prefixes, adjRibIn } = rib.ribs[family], out: Chosen[] = [];
+  const { prefixes, adjRibIn } = rib.ribs[family],
+    out: Chosen[] = [];
   for (let id = 0; id < prefixes.end; id++) {
     const path = prefixes.isLive(id) ? rib.ribs[family].bestOf(id) : none;
     if (path === none) continue;
@@ -66,8 +70,10 @@ export function expectedTold(agent: Agent, peer: number, terms: SessionTerms): M
 
 function routeFor(agent: Agent, peer: number, to: PeerRole, { prefix, source, values, nextHop }: Chosen): string | undefined {
   if (source === peer) return undefined;
-  const { neighbours } = agent.speaker, { settings } = agent.machine;
-  const from = source === localPeer ? "local" : neighbours.byId(source)!.role, session = neighbours.byId(peer)!.settings;
+  const { neighbours } = agent.speaker,
+    { settings } = agent.machine;
+  const from = source === localPeer ? "local" : neighbours.byId(source)!.role,
+    session = neighbours.byId(peer)!.settings;
   const own = ipBytes((prefixFamily(prefix) === 4 ? settings.address : settings.address6) as Ip);
   if (to === "external") {
     if (!session.export.some((name) => accepts(settings.policies[name], prefix))) return undefined;

@@ -5,15 +5,37 @@ import type { Cluster } from "./cluster.ts";
 import { outsidePrefixes } from "./cluster-document.ts";
 
 export const faultKinds = [
-  "connection cut", "link silent", "link silent beyond hold", "dial refused", "node killed", "reflector killed", "outside router killed", "power lost", "node stopped",
-  "reflector stopped", "process stalled", "process stalled beyond hold", "session reset", "store outage", "store outage beyond hold", "node cut from store", "node cut from store beyond hold",
-  "store compacted", "store answer lost", "store write late", "store slow", "disk lost", "two killed at once", "outside routes change",
+  "connection cut",
+  "link silent",
+  "link silent beyond hold",
+  "dial refused",
+  "node killed",
+  "reflector killed",
+  "outside router killed",
+  "power lost",
+  "node stopped",
+  "reflector stopped",
+  "process stalled",
+  "process stalled beyond hold",
+  "session reset",
+  "store outage",
+  "store outage beyond hold",
+  "node cut from store",
+  "node cut from store beyond hold",
+  "store compacted",
+  "store answer lost",
+  "store write late",
+  "store slow",
+  "disk lost",
+  "two killed at once",
+  "outside routes change",
 ] as const;
 export type FaultKind = (typeof faultKinds)[number];
 export type FaultCounts = Record<FaultKind, number>;
 export const noCounts = (): FaultCounts => Object.fromEntries(faultKinds.map((kind) => [kind, 0])) as FaultCounts;
 
-const second = 1000, minute = 60_000;
+const second = 1000,
+  minute = 60_000;
 /** Faults come this often, on average. */
 const everyMillis = 14_000;
 /** Claims last this long without the store; a CIDR is let go of somewhat sooner. */
@@ -70,12 +92,15 @@ export class Chaos {
   }
 
   cut(): boolean {
-    const { network } = this.#cluster, [a, b] = this.#pair();
+    const { network } = this.#cluster,
+      [a, b] = this.#pair();
     return network.cut(a.settings.address, b.settings.address) > 0;
   }
 
   silence(least: number, most: number): boolean {
-    const { network } = this.#cluster, [a, b] = this.#pair(), millis = this.#span(least, most);
+    const { network } = this.#cluster,
+      [a, b] = this.#pair(),
+      millis = this.#span(least, most);
     if (millis < least) return false;
     network.hold(a.settings.address, b.settings.address, millis);
     this.#cluster.excuse([a, b], millis);
@@ -108,7 +133,8 @@ export class Chaos {
   }
 
   stall(least: number, most: number): boolean {
-    const machine = this.#running(""), millis = this.#span(least, most);
+    const machine = this.#running(""),
+      millis = this.#span(least, most);
     if (!machine || millis < least) return false;
     this.#cluster.network.stall(machine.settings.address, millis);
     this.#cluster.excuse([machine], millis);
@@ -116,7 +142,8 @@ export class Chaos {
   }
 
   reset(): boolean {
-    const machine = this.#running(""), peers = machine?.settings.peers;
+    const machine = this.#running(""),
+      peers = machine?.settings.peers;
     if (!machine?.agent || !peers?.length || this.#cluster.isStalled(machine)) return false;
     machine.agent.turn(this.#cluster.network.now);
     machine.agent.speaker.neighbours.reset(peers[Math.floor(this.#random() * peers.length)]!.name, "reset by the operator", this.#cluster.network.now);
@@ -131,7 +158,8 @@ export class Chaos {
     return true;
   }
   cutStore(least: number, most: number): boolean {
-    const machine = this.#running("n"), millis = this.#span(least, most);
+    const machine = this.#running("n"),
+      millis = this.#span(least, most);
     if (!machine || millis < least) return false;
     this.#cluster.store.cut(machine.name, millis);
     return true;
@@ -163,7 +191,8 @@ export class Chaos {
   }
 
   #next(): void {
-    const { network } = this.#cluster, wait = this.#random() * 2 * everyMillis;
+    const { network } = this.#cluster,
+      wait = this.#random() * 2 * everyMillis;
     if (network.now + wait >= this.#until) return;
     network.later(wait, "a fault", () => {
       let at = this.#random() * totalWeight;
@@ -187,7 +216,9 @@ export class Chaos {
   }
   /** Two machines that keep a session. */
   #pair(): readonly [SimMachine, SimMachine] {
-    const { machines } = this.#cluster, a = machines[Math.floor(this.#random() * machines.length)]!, { peers } = a.settings;
+    const { machines } = this.#cluster,
+      a = machines[Math.floor(this.#random() * machines.length)]!,
+      { peers } = a.settings;
     const other = peers[Math.floor(this.#random() * peers.length)]!.address;
     return [a, machines.find(({ settings }) => settings.address === other)!];
   }

@@ -50,7 +50,10 @@ test("the same seed tells the same story, another seed another", () => {
 test("two that dial each other at the same moment are up in a third of a second, whoever is senior", () => {
   for (let seed = 1; seed <= 150; seed++) {
     const pair = wirePair(seed, { ids: seed % 2 ? ["10.0.0.1", "10.0.0.2"] : ["10.0.0.2", "10.0.0.1"] });
-    expect(pair.network.runUntil(() => pair.agree(), 333), `seed ${seed}`).toBe(true);
+    expect(
+      pair.network.runUntil(() => pair.agree(), 333),
+      `seed ${seed}`,
+    ).toBe(true);
     pair.network.run(minute);
     expect(pair.agree(), `seed ${seed}`).toBe(true);
     expect(pair.a.sink.ends.length + pair.b.sink.ends.length, `seed ${seed}: at most the junior changes over, once`).toBeLessThanOrEqual(1);
@@ -65,6 +68,9 @@ test("who dialled a reflector finds it within a second and a half of its coming 
     const away = (seed / 40) * 10_000;
     pair.network.kill(pair.b.address, away, false);
     pair.network.run(away);
-    expect(pair.network.runUntil(() => pair.agree(), 1500), `seed ${seed}, away for ${away} ms`).toBe(true);
+    expect(
+      pair.network.runUntil(() => pair.agree(), 1500),
+      `seed ${seed}, away for ${away} ms`,
+    ).toBe(true);
   }
 });

@@ -27,7 +27,10 @@ export const someFaults: Faults = { cut: 0.1, refuse: 0.2, hold: 0.04, kill: 0.0
 const faultEveryMillis = 10_000;
 /** A machine that is woken more often than this without time passing does not handle what it is woken for. */
 const mostSpins = 100;
-const leastDelayMillis = 0.05, delaySpreadMillis = 40, holdSpreadMillis = 200_000, downSpreadMillis = 20_000;
+const leastDelayMillis = 0.05,
+  delaySpreadMillis = 40,
+  holdSpreadMillis = 200_000,
+  downSpreadMillis = 20_000;
 
 export class Network<S extends SimSpeaker> {
   readonly random: () => number;
@@ -73,7 +76,20 @@ export class Network<S extends SimSpeaker> {
 
   /** A machine that starts its speaker now, and again after every fault that ends it. */
   add(address: Ip, listens: boolean, make: (now: Instant, start: number) => S): SimNode<S> {
-    const machine: Machine<S> = { address, listens, make, speaker: undefined, starts: 0, notes: [], dials: new Map(), ends: new Set(), wakeAt: Infinity, wokenAt: -1, spins: 0, stalledUntil: 0 };
+    const machine: Machine<S> = {
+      address,
+      listens,
+      make,
+      speaker: undefined,
+      starts: 0,
+      notes: [],
+      dials: new Map(),
+      ends: new Set(),
+      wakeAt: Infinity,
+      wokenAt: -1,
+      spins: 0,
+      stalledUntil: 0,
+    };
     this.#machines.set(address, machine);
     this.#start(machine);
     return machine;
@@ -273,7 +289,14 @@ export class Network<S extends SimSpeaker> {
       case "connect":
         machine.dials.set(action.peer, ++this.#ids);
         if (this.#isHeld(machine.address, action.address)) return; // the SYN is lost, and the FSM's own timer dials again
-        return this.#queue.push(this.#later(), { type: "syn", from: machine, peer: action.peer, dial: this.#ids, to: action.address, source: action.source ?? machine.address });
+        return this.#queue.push(this.#later(), {
+          type: "syn",
+          from: machine,
+          peer: action.peer,
+          dial: this.#ids,
+          to: action.address,
+          source: action.source ?? machine.address,
+        });
       case "cancelConnect":
         machine.dials.delete(action.peer);
         return;
@@ -336,7 +359,8 @@ export class Network<S extends SimSpeaker> {
   }
 
   #misfortune(): void {
-    const faults = this.#faults, { random } = this;
+    const faults = this.#faults,
+      { random } = this;
     if (faults === noFaults) return;
     this.#queue.push(this.#now + random() * faultEveryMillis, { type: "misfortune" });
     const pick = (): Ip => [...this.#machines.keys()][Math.floor(random() * this.#machines.size)]!;

@@ -36,7 +36,8 @@ export class EventQueue<T> {
   }
 
   #before(a: number, b: number): boolean {
-    const x = this.#heap[a]!, y = this.#heap[b]!;
+    const x = this.#heap[a]!,
+      y = this.#heap[b]!;
     return x.at < y.at || (x.at === y.at && x.turn < y.turn);
   }
   #swap(a: number, b: number): void {

@@ -11,7 +11,8 @@ import { isMainThread, parentPort, Worker } from "node:worker_threads";
 import { type Report, simulate } from "./cluster.ts";
 import { type FaultCounts, faultKinds, noCounts } from "./faults.ts";
 
-const usage = "npm run sim -- [--seed N] [--seeds K] [--hours H] [--trace]   first seed (1), how many (20; 1 with --seed), simulated hours of each (1), every event in words";
+const usage =
+  "npm run sim -- [--seed N] [--seeds K] [--hours H] [--trace]   first seed (1), how many (20; 1 with --seed), simulated hours of each (1), every event in words";
 const lastEvents = 60;
 
 interface Options {
@@ -29,8 +30,13 @@ type Outcome = { readonly seed: number; readonly report: Report } | { readonly s
 
 function optionsOf(argv: string[]): Options | string {
   try {
-    const { values } = parseArgs({ args: argv, options: { seed: { type: "string" }, seeds: { type: "string" }, hours: { type: "string" }, trace: { type: "boolean" } } });
-    const seed = Number(values.seed ?? 1), seeds = Number(values.seeds ?? (values.seed === undefined ? 20 : 1)), hours = Number(values.hours ?? 1);
+    const { values } = parseArgs({
+      args: argv,
+      options: { seed: { type: "string" }, seeds: { type: "string" }, hours: { type: "string" }, trace: { type: "boolean" } },
+    });
+    const seed = Number(values.seed ?? 1),
+      seeds = Number(values.seeds ?? (values.seed === undefined ? 20 : 1)),
+      hours = Number(values.hours ?? 1);
     if (!Number.isInteger(seed) || seed < 0 || !Number.isInteger(seeds) || seeds < 1) return "--seed is a number from 0 on, --seeds one from 1 on";
     if (!(hours >= 1 && hours <= 1000)) return "--hours is 1 to 1000: claims, silent links and retained routes need an hour to show what they do";
     return { seed, seeds, hours, trace: values.trace === true };
@@ -57,7 +63,8 @@ function runAndTell(order: Order): Outcome {
     last.push(line);
     if (last.length > 2 * lastEvents) last.splice(0, lastEvents);
   });
-  if ("report" in again || again.fault !== outcome.fault) last.push("-- it went otherwise the second time: the simulator is not repeatable, which must be mended first");
+  if ("report" in again || again.fault !== outcome.fault)
+    last.push("-- it went otherwise the second time: the simulator is not repeatable, which must be mended first");
   return { ...outcome, last: last.slice(-lastEvents) };
 }
 
@@ -85,13 +92,18 @@ async function main(argv: string[]): Promise<number> {
     console.error(`${options}; usage: ${usage}`);
     return 2;
   }
-  const began = performance.now(), reports: Report[] = [], failed: number[] = [];
+  const began = performance.now(),
+    reports: Report[] = [],
+    failed: number[] = [];
   const tell = (outcome: Outcome): void => {
     if ("report" in outcome) return void reports.push(outcome.report);
     failed.push(outcome.seed);
-    console.error([...outcome.last, outcome.fault, `again, with every event: npm run sim -- --seed ${outcome.seed} --hours ${options.hours} --trace`].join("\n"));
+    console.error(
+      [...outcome.last, outcome.fault, `again, with every event: npm run sim -- --seed ${outcome.seed} --hours ${options.hours} --trace`].join("\n"),
+    );
   };
-  if (options.trace) for (let seed = options.seed; seed < options.seed + options.seeds; seed++) tell(runSeed({ seed, hours: options.hours }, (line) => console.log(line)));
+  if (options.trace)
+    for (let seed = options.seed; seed < options.seed + options.seeds; seed++) tell(runSeed({ seed, hours: options.hours }, (line) => console.log(line)));
   else await runAll(options, tell);
   console.log(table(reports, (performance.now() - began) / 1000));
   if (failed.length > 0) console.error(`${failed.length} of ${options.seeds} seeds failed: ${failed.toSorted((a, b) => a - b).join(", ")}`);
@@ -113,6 +125,7 @@ function table(reports: readonly Report[], seconds: number): string {
     ["CIDRs let go of", String(sum(({ seen }) => seen.leasesLost))],
     ["routes told", String(sum(({ seen }) => seen.routesTold))],
     ["restarts without loss", String(sum(({ seen }) => seen.restarts))],
+    ["cuts without loss", String(sum(({ seen }) => seen.cuts))],
     ...(reports.length === 1 ? ([["trace", reports[0]!.trace]] as [string, string][]) : []),
     ["", ""],
     ...faultKinds.map((kind) => [kind, String(counts[kind])] as [string, string]),

@@ -27,7 +27,12 @@ interface SimLease {
 }
 type Change = Extract<StoreEvent, { kind: "put" | "delete" }>;
 
-const answerWithinMillis = 5000, lateMillis = 30_000, slowMillis = 3000, usualMillis = 8, noticeMillis = 1500, reconnectMillis = 800;
+const answerWithinMillis = 5000,
+  lateMillis = 30_000,
+  slowMillis = 3000,
+  usualMillis = 8,
+  noticeMillis = 1500,
+  reconnectMillis = 800;
 const isWrite = ({ kind }: StoreRequest): boolean => kind !== "keepAlive" && kind !== "grant";
 
 export class SimStore {
@@ -80,7 +85,10 @@ export class SimStore {
   /** One node does not reach it for a while. */
   cut(node: string, millis: number): void {
     this.#cutUntil.set(node, Math.max(this.#cutUntil.get(node) ?? 0, this.#world.now + millis));
-    this.#tellAway(millis, [...this.#clients].filter((client) => client.node === node));
+    this.#tellAway(
+      millis,
+      [...this.#clients].filter((client) => client.node === node),
+    );
   }
   /** What happened so far can no longer be asked for: a watch that resumes from before gets a snapshot. */
   compact(): void {
@@ -103,7 +111,8 @@ export class SimStore {
       case "replace":
         return this.#write(request, this.#entries.get(request.key)?.modRevision === request.modRevision, request.lease);
       case "remove": {
-        const current = this.#entries.get(request.key), done = current?.modRevision === request.modRevision;
+        const current = this.#entries.get(request.key),
+          done = current?.modRevision === request.modRevision;
         if (done) this.#delete(request.key);
         return { kind: "swapped", request: number, done, current: done ? undefined : current, revision: this.#revision };
       }
@@ -123,7 +132,8 @@ export class SimStore {
   }
 
   #grant(request: number, ttlSeconds: number): StoreAnswer {
-    const id = String(++this.#lastLease), ttlMillis = ttlSeconds * 1000;
+    const id = String(++this.#lastLease),
+      ttlMillis = ttlSeconds * 1000;
     this.#leases.set(id, { ttlMillis, endsAt: this.#world.now + ttlMillis });
     this.#watchLease(id);
     return { kind: "granted", request, lease: id, ttlSeconds };
@@ -142,7 +152,8 @@ export class SimStore {
   }
 
   #write(request: Extract<StoreRequest, { kind: "create" | "replace" }>, done: boolean, lease: string | undefined): StoreAnswer {
-    const { key, value, request: number } = request, current = this.#entries.get(key);
+    const { key, value, request: number } = request,
+      current = this.#entries.get(key);
     if (lease !== undefined && !this.#leases.has(lease)) return { kind: "failed", request: number, code: "store.lease-gone", text: "the lease has ended" };
     if (!done) return { kind: "swapped", request: number, done, current, revision: this.#revision };
     this.#revision++;
@@ -204,7 +215,9 @@ export class StoreClient {
 
   /** Sends a request; `answered` will hear of it exactly once, unless this client is closed before. */
   send(request: StoreRequest): void {
-    const store = this.#store, { world, faults, struck } = store, about = `${this.node}: ${request.kind} ${"key" in request ? request.key : ""}`;
+    const store = this.#store,
+      { world, faults, struck } = store,
+      about = `${this.node}: ${request.kind} ${"key" in request ? request.key : ""}`;
     const answer = (millis: number, what: StoreAnswer): void =>
       world.later(millis, `${about}: ${what.kind}`, () => void (this.#isClosed || this.#hears.answered(what)));
     const failed = (text: string): StoreAnswer => ({ kind: "failed", request: request.request, code: "store.unreachable", text });
@@ -212,7 +225,8 @@ export class StoreClient {
       struck.refusedWhileAway++;
       return answer(world.random() < 0.5 ? usualMillis : answerWithinMillis, failed("the store cannot be reached"));
     }
-    const isLate = isWrite(request) && world.random() < faults.lateWrite, isSlow = world.random() < faults.slow;
+    const isLate = isWrite(request) && world.random() < faults.lateWrite,
+      isSlow = world.random() < faults.slow;
     if (isLate) {
       struck.lateWrite++;
       answer(answerWithinMillis, failed("the store did not answer in time"));
@@ -222,7 +236,8 @@ export class StoreClient {
     const way = (): number => world.random() * (isSlow ? slowMillis / 2 : usualMillis);
     world.later(way(), about, () => {
       if (!store.isReachable(this.node)) return answer(answerWithinMillis, failed("the store did not answer in time"));
-      const done = store.execute(request), isLost = world.random() < faults.lostAnswer;
+      const done = store.execute(request),
+        isLost = world.random() < faults.lostAnswer;
       if (isLost) struck.lostAnswer++;
       answer(isLost ? answerWithinMillis : way(), isLost ? failed("the connection to the store was lost") : done);
     });

@@ -47,8 +47,10 @@ const ranges = emptyRanges();
 
 /** Takes whole messages that one side of a session sends. `internal`: the peer is in our AS. */
 export function readAlong(session: ToldSession, bytes: Uint8Array, internal: boolean, events: TapEvents): void {
-  for (let at = 0; at < bytes.length; ) {
-    const length = frame(bytes, at, bytes.length, maxExtendedMessageLength), start = at + headerLength, end = at + length;
+  for (let at = 0; at < bytes.length;) {
+    const length = frame(bytes, at, bytes.length, maxExtendedMessageLength),
+      start = at + headerLength,
+      end = at + length;
     if (length <= 0) return events.faulty(`what it sends is no message: ${Buffer.from(bytes.subarray(at, at + 24)).toString("hex")}`);
     const type = bytes[at + headerLength - 1];
     if (type === messageType.update) update(session, bytes, start, end, internal, events);
@@ -72,8 +74,10 @@ function update(session: ToldSession, bytes: Uint8Array, start: number, end: num
   }
   const { attributes, reach, unreach, faults } = decodeAttributes(bytes, ranges.attributesStart, ranges.attributesEnd, { internal, fourOctetAs: true });
   if (faults.length > 0) return events.faulty(`its UPDATE is malformed: ${faults.map(({ text }) => text).join("; ")}`);
-  const withdrawn = decodePrefixes(bytes, ranges.withdrawnStart, ranges.withdrawnEnd, form[4]), nlri = decodePrefixes(bytes, ranges.nlriStart, ranges.nlriEnd, form[4]);
-  const gone = unreach && decodePrefixes(bytes, unreach.start, unreach.end, form[6]), there = reach && decodePrefixes(bytes, reach.nlriStart, reach.nlriEnd, form[6]);
+  const withdrawn = decodePrefixes(bytes, ranges.withdrawnStart, ranges.withdrawnEnd, form[4]),
+    nlri = decodePrefixes(bytes, ranges.nlriStart, ranges.nlriEnd, form[4]);
+  const gone = unreach && decodePrefixes(bytes, unreach.start, unreach.end, form[6]),
+    there = reach && decodePrefixes(bytes, reach.nlriStart, reach.nlriEnd, form[6]);
   for (const { prefix } of [...(withdrawn ?? []), ...(gone ?? [])]) if (!session.told.delete(prefix)) events.needless(prefix);
   const tell = (prefixes: readonly Nlri[], nextHop: Uint8Array | undefined): void => {
     if (prefixes.length === 0) return;

@@ -41,7 +41,13 @@ export function wirePair(seed: number, options: PairOptions = {}): WirePair {
       neighbours.configure([other], [], now);
       return neighbours;
     });
-    return { address, node, get sink() { return sinks.at(-1)!; } } as Side;
+    return {
+      address,
+      node,
+      get sink() {
+        return sinks.at(-1)!;
+      },
+    } as Side;
   };
   const pair = { network, a: side(a, idA, peerOf("b", b, options.a)), b: side(b, idB, peerOf("a", a, options.b)) };
   return { ...pair, agree: () => agree(pair.a, pair.b) };

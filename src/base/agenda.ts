@@ -3,7 +3,7 @@
  * when a machine's deadline moves later: they come up early once, find nothing due, and are put back where they belong.
  * So moving a deadline later costs nothing; thousands of hold timers are re-armed far more often than they are due.
  */
-import type { Instant } from "#base/time.ts";
+import type { Instant } from "./time.ts";
 
 export class Agenda {
   /** Heap of (instant, key), least instant first. */

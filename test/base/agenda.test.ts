@@ -1,5 +1,5 @@
 import type { Instant } from "#base/time.ts";
-import { Agenda } from "#bgp/agenda.ts";
+import { Agenda } from "#base/agenda.ts";
 import { expect, test } from "vitest";
 import { chance } from "../sim/chance.ts";
 

@@ -1,0 +1,116 @@
+/**
+ * `npm run interop`: podwayd against BIRD, FRR, GoBGP, OpenBGPD and ExaBGP in network namespaces, a matrix of what works; then
+ * the same stream into BIRD and podwayd as reflectors. Exit 1 if anything that should work does not.
+ *
+ *   npm run interop -- --only bird,frr --row "GTSM" --part matrix --keep
+ *   npm run interop -- --part stream --seed 4711 --seconds 60
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { eachBounded } from "#lab/command.ts";
+import { Bench } from "./bench.ts";
+import { Bird } from "./bird.ts";
+import { runDifferential } from "./differential.ts";
+import { ExaBgp } from "./exabgp.ts";
+import { Frr } from "./frr.ts";
+import { GoBgp } from "./gobgp.ts";
+import { type Column, printMatrix, type Row, rows, runScenario, type Scenario } from "./matrix.ts";
+import { closeNetworks, removeRemains } from "./network.ts";
+import { OpenBgpd } from "./openbgpd.ts";
+import { external, internalClient, internalNonClient, overIpv6, twoOctet } from "./scenario-exchange.ts";
+import { restart } from "./scenario-restart.ts";
+import { collision, gtsm, holdExpiry, holdZero, lastWords, limits, md5, wrongAs } from "./scenario-session.ts";
+import type { Place, Speaker } from "./speaker.ts";
+
+const makers: Readonly<Record<string, (place: Place) => Speaker>> = {
+  bird: (place) => new Bird(place),
+  frr: (place) => new Frr(place),
+  gobgp: (place) => new GoBgp(place),
+  openbgpd: (place) => new OpenBgpd(place),
+  exabgp: (place) => new ExaBgp(place),
+};
+const scenarios: readonly Scenario[] = [
+  internalClient,
+  lastWords,
+  internalNonClient,
+  external,
+  overIpv6,
+  md5,
+  gtsm,
+  restart,
+  holdZero,
+  holdExpiry,
+  limits,
+  collision,
+  wrongAs,
+  twoOctet,
+];
+/** Speakers tried at a time. */
+const parallel = 2;
+
+const { values: given } = parseArgs({
+  options: {
+    only: { type: "string" },
+    row: { type: "string" },
+    keep: { type: "boolean", default: false },
+    seconds: { type: "string", default: "120" },
+    part: { type: "string" },
+    seed: { type: "string" },
+  },
+});
+const home = mkdtempSync(join(tmpdir(), "podway-interop-"));
+
+async function tryAll(): Promise<boolean> {
+  const names = given.only?.split(",") ?? Object.keys(makers),
+    columns = new Map<string, Column>();
+  const wanted = (row: Row): boolean => given.row === undefined || row.includes(given.row);
+  await eachBounded(names, parallel, async (name) => {
+    const began = performance.now(),
+      column: Column = new Map();
+    const bench = await Bench.open(name, home, makers[name]!);
+    columns.set(`${bench.speaker.name} ${bench.speaker.version}`, column);
+    try {
+      for (const scenario of scenarios) await runScenario(scenario, bench, column, wanted);
+    } finally {
+      await bench.close();
+    }
+    process.stderr.write(
+      `${bench.speaker.name}: ${[...column.values()].filter(({ verdict }) => verdict !== "no").length} of ${column.size} in ${Math.round((performance.now() - began) / 1000)} s\n`,
+    );
+  });
+  process.stdout.write(`${printMatrix(columns, rows.filter(wanted))}\n`);
+  return [...columns.values()].every((column) => [...column.values()].every(({ verdict }) => verdict !== "no"));
+}
+
+async function tryStream(): Promise<boolean> {
+  const first = given.seed === undefined ? Math.floor(Math.random() * 1_000_000) : Number(given.seed);
+  const { seeds, steps, drops, compared, revised, failures } = await runDifferential(home, first, Number(given.seconds) * 1000, (line) =>
+    process.stderr.write(`${line}\n`),
+  );
+  process.stdout.write(`\nThe same stream into podwayd and BIRD (deterministic MED), seeds ${first} to ${first + seeds - 1}: `);
+  process.stdout.write(`${steps} steps, ${drops} lost sessions, ${compared} routes at 6 peers compared, ${failures.length} seeds unequal`);
+  process.stdout.write(
+    revised === 0 ? ".\n" : `; after ${revised} of them BIRD had kept a path that was beaten, and agreed when told the same routes again.\n`,
+  );
+  for (const failure of failures) process.stdout.write(`NO: ${failure}\n`);
+  return failures.length === 0 && seeds > 0;
+}
+
+async function main(): Promise<number> {
+  await removeRemains();
+  const matrix = given.part === "stream" || (await tryAll());
+  const stream = given.part === "matrix" || (await tryStream());
+  return matrix && stream ? 0 : 1;
+}
+
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => void closeNetworks().finally(() => process.exit(130)));
+try {
+  process.exitCode = await main();
+} finally {
+  await closeNetworks();
+  if (given.keep) process.stderr.write(`files are in ${home}\n`);
+  else rmSync(home, { recursive: true, force: true });
+}
+process.exit();
