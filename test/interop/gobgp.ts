@@ -94,6 +94,7 @@ export class GoBgp implements Speaker {
     return this.#place.network.address(this.#place.ours, this.#setup!.transport);
   }
 
+  /** The session is let up once it has its routes: else its End-of-RIB would come before them. */
   async #run(setup: Setup, more: readonly string[]): Promise<void> {
     this.#setup = setup;
     writeFileSync(join(this.#place.directory, "gobgpd.toml"), this.#config(setup));
@@ -104,7 +105,8 @@ export class GoBgp implements Speaker {
     const answers = async (): Promise<boolean> => (await run(this.#command(["global"]))).stdout.includes(`AS:        ${this.#setup!.theirAs}`);
     const ready = await awaitFact(async () => program.ended ?? ((await answers()) ? "ready" : undefined), { millis: 15_000, everyMillis: 50 });
     if (ready !== "ready") throw new Error(`gobgpd is not ready (${ready}): ${program.tail()}`);
-    for (const announcement of this.#setup!.announces) await this.#announce(announcement);
+    for (const announcement of setup.announces) await this.#announce(announcement);
+    await this.enable();
   }
 
   async #announce({ prefixes, attributes, nextHop }: Announcement): Promise<void> {
@@ -156,6 +158,7 @@ ${restart && limit ? "    [neighbors.afi-safis.mp-graceful-restart.config]\n    
   [neighbors.config]
     neighbor-address = "${this.#peer}"
     peer-as = ${ourAs}
+    admin-down = true
 ${setup.md5 === undefined ? "" : `    auth-password = "${setup.md5}"\n`}  [neighbors.transport.config]
     local-address = "${network.address(host, setup.transport)}"
 ${setup.passive ? "    passive-mode = true\n" : ""}${setup.gtsm ? "  [neighbors.ttl-security.config]\n    enabled = true\n    ttl-min = 255\n" : ""}  [neighbors.timers.config]

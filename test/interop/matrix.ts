@@ -34,7 +34,7 @@ export const rows = [
 ] as const;
 export type Row = (typeof rows)[number];
 
-export const later: readonly string[] = ["ADD-PATH", "long-lived graceful restart", "BGP roles", "BFD", "IPv4 routes over an IPv6 next hop"];
+export const later: readonly string[] = ["ADD-PATH", "long-lived graceful restart", "BGP roles", "IPv4 routes over an IPv6 next hop"];
 
 /** yes; no, and why; not supported by the other side, and how that is known. */
 export interface Cell {

@@ -66,11 +66,10 @@ async function tryAll(): Promise<boolean> {
   const names = given.only?.split(",") ?? Object.keys(makers),
     columns = new Map<string, Column>();
   const wanted = (row: Row): boolean => given.row === undefined || row.includes(given.row);
-  await eachBounded(names, parallel, async (name) => {
+  const tried = await eachBounded(names, parallel, async (name) => {
     const began = performance.now(),
       column: Column = new Map();
     const bench = await Bench.open(name, home, makers[name]!);
-    columns.set(`${bench.speaker.name} ${bench.speaker.version}`, column);
     try {
       for (const scenario of scenarios) await runScenario(scenario, bench, column, wanted);
     } finally {
