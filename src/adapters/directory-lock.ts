@@ -8,6 +8,8 @@ import { FaultError, callerFault } from "#base/fault.ts";
 
 /** Takes over at most this many stale locks before giving up; each is a holder that died in between. */
 const takeOvers = 3;
+/** A holder that was just killed takes a moment to be gone. */
+const dying = { waitMillis: 1000, lookMillis: 20 } as const;
 
 /** What is locked, for the name of the file, the fault codes and the sentences: `user` cannot use it, `place` is in use. */
 export interface Locked {
@@ -36,7 +38,7 @@ export class DirectoryLock {
       for (let left = takeOvers; left > 0; left--) {
         if (await link(mine, path).then(() => true, isTaken)) return new DirectoryLock(path, holder!);
         const other = await readFile(path, "utf8").catch(() => "");
-        if (await isAlive(other)) throw taken(directory, other, locked);
+        if (await staysAlive(other)) throw taken(directory, other, locked);
         await setAside(path, `${mine}.stale`, other);
       }
       throw taken(directory, await readFile(path, "utf8").catch(() => ""), locked);
@@ -74,17 +76,30 @@ function isTaken(cause: NodeJS.ErrnoException): false {
   throw cause;
 }
 
+async function staysAlive(holder: string): Promise<boolean> {
+  for (let waited = 0; waited < dying.waitMillis; waited += dying.lookMillis) {
+    if (!(await isAlive(holder))) return false;
+    await new Promise((resolve) => setTimeout(resolve, dying.lookMillis));
+  }
+  return true;
+}
+
 async function isAlive(holder: string): Promise<boolean> {
   const pid = Number(holder.split(" ")[0]);
   return Number.isInteger(pid) && pid > 0 && (await identityOf(pid)) === holder;
 }
 
-/** `pid starttime boot-id` (proc(5): starttime is the 22nd field of stat, the 20th after the name in parentheses). */
+/**
+ * `pid starttime boot-id` (proc(5): starttime is the 22nd field of stat, the 20th after the name in parentheses); undefined for
+ * a process that is gone, or whose last thread has ended and that only waits for its parent to hear of it (state Z or X).
+ */
 async function identityOf(pid: number): Promise<string | undefined> {
   try {
     const stat = await readFile(`/proc/${pid}/stat`, "utf8"),
       boot = await readFile("/proc/sys/kernel/random/boot_id", "utf8");
-    return `${pid} ${stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]} ${boot.trim()}`;
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    const isGone = fields[0] === "X" || (fields[0] === "Z" && Number(fields[17]) <= 1);
+    return isGone ? undefined : `${pid} ${fields[19]} ${boot.trim()}`;
   } catch {
     return undefined;
   }

@@ -5,8 +5,9 @@
  */
 import { Socket } from "node:net";
 import { getSystemErrorMap } from "node:util";
-import { type Ip, parseIp } from "#base/ip.ts";
+import { familyOf, type Ip, parseIp } from "#base/ip.ts";
 import type { Connection, ConnectionHandlers } from "#ports/net.ts";
+import { setMinTtl } from "./socket-options.ts";
 
 export const connectionLimits = {
   /** One read: as much work as fits well into a slice of a few milliseconds. */
@@ -19,6 +20,7 @@ const shared = Buffer.allocUnsafeSlow(connectionLimits.readOctets);
 
 export class TcpConnection implements Connection {
   readonly socket: Socket;
+  readonly #fd: number;
   local = "" as Ip;
   remote = "" as Ip;
   remotePort = 0;
@@ -33,6 +35,7 @@ export class TcpConnection implements Connection {
 
   /** Takes over `fd`, connected or about to be. */
   constructor(fd: number) {
+    this.#fd = fd;
     const onread = { buffer: shared, callback: (size: number): boolean => this.#read(size) };
     this.socket = new Socket({ fd, onread, manualStart: true, allowHalfOpen: true } as ConstructorParameters<typeof Socket>[0]);
     this.socket.pause();
@@ -76,6 +79,10 @@ export class TcpConnection implements Connection {
     if (pieces.length > 1) this.socket.cork();
     for (const piece of pieces) this.write(piece);
     if (pieces.length > 1) this.socket.uncork();
+  }
+
+  requireTtl(minTtl: number): void {
+    if (!this.socket.destroyed) setMinTtl(this.#fd, familyOf(this.remote), minTtl);
   }
 
   pause(): void {

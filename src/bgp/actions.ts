@@ -3,7 +3,7 @@ import type { Ip } from "#base/ip.ts";
 import type { Note } from "#base/note.ts";
 import type { Secret } from "#base/settings.ts";
 
-export type Action = ConnectAction | CancelConnectAction | WriteAction | CloseAction | NoteAction;
+export type Action = ConnectAction | CancelConnectAction | RequireTtlAction | WriteAction | CloseAction | NoteAction;
 
 /** Dial. Answered by exactly one `connected` or `connectFailed`, or by nothing after `cancelConnect`. One dial per peer at a time. */
 export interface ConnectAction {
@@ -25,6 +25,13 @@ export interface ConnectAction {
 export interface CancelConnectAction {
   readonly type: "cancelConnect";
   readonly peer: number;
+}
+
+/** A connection that came in is held to GTSM (RFC 5082), as the dials of its neighbour are; before anything is written to it. */
+export interface RequireTtlAction {
+  readonly type: "requireTtl";
+  readonly connection: number;
+  readonly minTtl: number;
 }
 
 export interface WriteAction {

@@ -180,6 +180,8 @@ export class Peer implements SessionHost {
       session = this.#second = new Session(this, true);
       session.start(now);
     }
+    const minTtl = this.#minTtl;
+    if (minTtl !== undefined) this.act({ type: "requireTtl", connection: link.connection, minTtl });
     session.connected(link, now);
     this.notice(now);
     return session;
@@ -231,9 +233,8 @@ export class Peer implements SessionHost {
 
   dial(): ConnectAction {
     const { address, port, source, session } = this.#facts;
-    const hops = session.ttlSecurityHops;
-    const ttl = hops === undefined ? (session.multihop ?? 255) : 255;
-    return { type: "connect", peer: this.id, address, port, source, ttl, minTtl: hops === undefined ? undefined : 256 - hops, md5: session.md5 };
+    const ttl = session.ttlSecurityHops === undefined ? (session.multihop ?? 255) : 255;
+    return { type: "connect", peer: this.id, address, port, source, ttl, minTtl: this.#minTtl, md5: session.md5 };
   }
 
   open(): Open {
@@ -286,6 +287,12 @@ export class Peer implements SessionHost {
   broke(error: unknown): void {
     const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
     this.#say("error", "bgp.broken", `a fault of ours while working on what it sent; the session is reset, please report: ${text}`);
+  }
+
+  /** Least TTL of what this neighbour sends, whoever dialled (RFC 5082); undefined: any. */
+  get #minTtl(): number | undefined {
+    const hops = this.#facts.session.ttlSecurityHops;
+    return hops === undefined ? undefined : 256 - hops;
   }
 
   #speaker(): Speaker {

@@ -165,6 +165,9 @@ export class PeersDriver {
         this.#dials.get(action.peer)?.abort();
         this.#dials.delete(action.peer);
         break;
+      case "requireTtl":
+        this.#connections.get(action.connection)?.requireTtl(action.minTtl);
+        break;
       case "write":
         this.#connections.get(action.connection)?.write(action.bytes);
         break;

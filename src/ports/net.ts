@@ -32,6 +32,8 @@ export interface Connection {
   handlers: ConnectionHandlers | undefined;
   /** Octets handed over and not yet taken by the kernel. */
   readonly pending: number;
+  /** From now on the kernel drops what arrives with a TTL or hop limit below this (GTSM). */
+  requireTtl(minTtl: number): void;
   /** Hands octets over. The buffer must not change until `room` is called after it. */
   write(bytes: Uint8Array): void;
   /** The same for several pieces, handed to the kernel together. */

@@ -348,4 +348,20 @@ describe("GTSM", () => {
     expect(accepted).toHaveLength(1);
     near.destroy();
   });
+
+  test.each(["127.0.0.1", "::1"])("on a connection that was accepted: from then on nothing with the kernel's usual 64 is heard (%s)", async (host) => {
+    const port = await freePort(host);
+    const accepted: Connection[] = [];
+    kept(await systemNet.listen(ip(host), port, { ttl: 255, md5: [] }, (connection) => accepted.push(connection)));
+    const near = await systemNet.connect(ip(host), port, { ttl: 64 }, AbortSignal.timeout(5000));
+    await until("it to be accepted", () => accepted.length === 1);
+    accepted[0]!.requireTtl(255);
+    const heard = remember(accepted[0]!);
+    const before = tcpExt("TCPMinTTLDrop");
+    near.write(Buffer.from("from afar"));
+    await until("a drop to be counted", () => tcpExt("TCPMinTTLDrop") > before);
+    expect(heard.octets).toBe(0);
+    near.destroy();
+    accepted[0]!.destroy();
+  });
 });

@@ -21,6 +21,8 @@ function summary(action: Action): string {
       return `connect ${action.address}`;
     case "cancelConnect":
       return `cancel ${action.peer}`;
+    case "requireTtl":
+      return `${action.connection}: TTL ${action.minTtl} and more`;
     case "close":
       return `close ${action.connection} ${action.how}`;
     case "note":
@@ -102,6 +104,13 @@ describe("dialling", () => {
     expect(dialOf({ multihop: 1, source: us, port: 1790 })).toMatchObject({ ttl: 1, source: us, port: 1790 });
     expect(dialOf({ multihop: 3, ttlSecurityHops: 2 })).toMatchObject({ ttl: 255, minTtl: 254 });
     expect(dialOf({ md5: { file: "/run/key" } })).toMatchObject({ md5: { file: "/run/key" } });
+  });
+
+  test("what comes in is held to the least TTL too, before a word is said: of configured neighbours and of ranges", () => {
+    const hub = new Hub([peerOf("a", "10.0.0.2", { passive: true, ttlSecurityHops: 1 })], [rangeOf("r", "10.1.0.0/16", { ttlSecurityHops: 3 })]);
+    hub.take();
+    expect(hub.accept(7, "10.0.0.2")).toEqual(["7: TTL 255 and more", "7: OPEN"]);
+    expect(hub.accept(8, "10.1.0.9")).toEqual(["8: TTL 253 and more", "8: OPEN"]);
   });
 
   test("a reflector that refuses is dialled again within a second, for a quarter of a minute; and the reason is told", () => {

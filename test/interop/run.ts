@@ -63,8 +63,7 @@ const { values: given } = parseArgs({
 const home = mkdtempSync(join(tmpdir(), "podway-interop-"));
 
 async function tryAll(): Promise<boolean> {
-  const names = given.only?.split(",") ?? Object.keys(makers),
-    columns = new Map<string, Column>();
+  const names = given.only?.split(",") ?? Object.keys(makers);
   const wanted = (row: Row): boolean => given.row === undefined || row.includes(given.row);
   const tried = await eachBounded(names, parallel, async (name) => {
     const began = performance.now(),
@@ -78,7 +77,9 @@ async function tryAll(): Promise<boolean> {
     process.stderr.write(
       `${bench.speaker.name}: ${[...column.values()].filter(({ verdict }) => verdict !== "no").length} of ${column.size} in ${Math.round((performance.now() - began) / 1000)} s\n`,
     );
+    return [`${bench.speaker.name} ${bench.speaker.version}`, column] as const;
   });
+  const columns = new Map(tried);
   process.stdout.write(`${printMatrix(columns, rows.filter(wanted))}\n`);
   return [...columns.values()].every((column) => [...column.values()].every(({ verdict }) => verdict !== "no"));
 }

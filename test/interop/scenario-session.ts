@@ -10,8 +10,19 @@ import { untilSame } from "./waiting.ts";
 
 /** The tap hears a little later than the daemon: waits until `from` has sent a NOTIFICATION of one of `codes`. */
 async function needNotification(bench: Bench, from: Ip, ...codes: readonly string[]): Promise<void> {
-  const said = await awaitFact(async () => bench.tap.notifications(from).some(({ code }) => codes.includes(code)) || undefined, { millis: 2000, everyMillis: 20 });
-  if (!said) throw new Error(`${from} sent no NOTIFICATION ${codes.join(" or ")}, but ${bench.tap.notifications(from).map(({ text }) => text).join("; ") || "none"}`);
+  const said = await awaitFact(async () => bench.tap.notifications(from).some(({ code }) => codes.includes(code)) || undefined, {
+    millis: 2000,
+    everyMillis: 20,
+  });
+  if (!said)
+    throw new Error(
+      `${from} sent no NOTIFICATION ${codes.join(" or ")}, but ${
+        bench.tap
+          .notifications(from)
+          .map(({ text }) => text)
+          .join("; ") || "none"
+      }`,
+    );
 }
 
 /** A counter of the kernel's in the namespace of a host: absolute, as `nstat -a` says. */
@@ -32,8 +43,11 @@ function guarded(row: "TCP-MD5" | "GTSM", setup: Partial<Setup>, wrong: Partial<
     trials: [
       async (bench) => {
         const lacks = bench.speaker.lacks[row === "GTSM" ? "gtsm accepting" : "md5 accepting"];
-        const accepts = await bench.podwayd.established("speaker").catch((error: unknown) => (lacks === undefined ? Promise.reject(error as Error) : undefined));
-        if (!accepts && row === "TCP-MD5" && (await counter(bench, "TcpExtTCPMD5Unexpected", "sp")) === 0) throw new Error("it does not answer our signed SYN, and its kernel does not say why");
+        const accepts = await bench.podwayd
+          .established("speaker")
+          .catch((error: unknown) => (lacks === undefined ? Promise.reject(error as Error) : undefined));
+        if (!accepts && row === "TCP-MD5" && (await counter(bench, "TcpExtTCPMD5Unexpected", "sp")) === 0)
+          throw new Error("it does not answer our signed SYN, and its kernel does not say why");
         await bench.set(scene(setup, { passive: true }));
         await bench.podwayd.established("speaker", 25_000);
         for (const dials of ["we", "they"] as const) {
@@ -46,17 +60,21 @@ function guarded(row: "TCP-MD5" | "GTSM", setup: Partial<Setup>, wrong: Partial<
   };
 }
 
+/** What the kernels on both sides refuse: of the two, the one that is dialled counts. */
 async function refused(bench: Bench, scene: Scene, counters: readonly string[], dials: "we" | "they"): Promise<void> {
+  await bench.clear();
   const before = await sum(bench, counters);
   await bench.set(scene);
   const counted = await awaitFact(async () => (await sum(bench, counters)) > before || undefined, { millis: 15_000 });
   const up = await awaitFact(async () => (await bench.podwayd.peer("speaker")).state === "Established" || undefined, { millis: 2000 });
   if (up) throw new Error(`when ${dials} dial, a speaker that does not hold to it has a session`);
-  if (!counted) throw new Error(`when ${dials} dial, the kernel refused nothing of a speaker that does not hold to it`);
+  if (!counted) throw new Error(`when ${dials} dial, no kernel refused anything of a speaker that does not hold to it`);
 }
 
-const sum = async (bench: Bench, names: readonly string[]): Promise<number> =>
-  (await Promise.all(names.map((name) => counter(bench, name)))).reduce((a, b) => a + b);
+async function sum(bench: Bench, names: readonly string[]): Promise<number> {
+  const all = await Promise.all(["pw", "sp"].flatMap((host) => names.map((name) => counter(bench, name, host))));
+  return all.reduce((a, b) => a + b, 0);
+}
 const without = ({ md5: _m, gtsm: _g, ...rest }: Partial<Setup>): Partial<Setup> => rest;
 const ourKeys = (bench: Bench, { md5, gtsm }: Partial<Setup>): Record<string, unknown> => ({
   ...(md5 !== undefined && { password: { file: bench.secret(md5) } }),

@@ -310,6 +310,8 @@ export class Network<S extends SimSpeaker> {
         if (end) this.#close(end);
         return;
       }
+      case "requireTtl":
+        return; // one link, no hops: every packet has its whole TTL
       case "note":
         machine.notes.push(action.note);
     }
