@@ -9,14 +9,15 @@ export interface ProcessIdentity {
   readonly boot: string;
 }
 
-/** The process that has this pid now; undefined if none runs (a zombie does not run). */
+/** The process that has this pid now; undefined if none runs. A zombie does not, once its last thread is gone: until then its ports are taken. */
 export function identify(pid: number): ProcessIdentity | undefined {
   const stat = readText(`/proc/${pid}/stat`);
   if (stat === undefined) return undefined;
   // The command name may hold spaces and brackets; fields are counted from its closing one.
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   const state = fields[0];
-  if (state === "Z" || state === "X") return undefined;
+  const threads = Number(fields[17]);
+  if (state === "X" || (state === "Z" && threads <= 1)) return undefined;
   return { pid, start: Number(fields[19]), boot: bootId() };
 }
 

@@ -16,6 +16,8 @@ export interface Fault {
    * Pairs with this machine in their name may lose: it is behind a router that does not know RFC 8538, and RFC 4271 has it forget our routes.
    */
   readonly spares?: string;
+  /** Rows that the fault itself has come and go: their deletion is no loss. */
+  readonly passing?: RegExp;
   /** `none`: the sessions of those that were left alone stay up. */
   readonly flaps?: "none";
   /** What is done. May take its time, and returns what it measured. */
@@ -73,6 +75,7 @@ export async function perform(fault: Fault, lab: FaultLab, say: Say): Promise<Ro
 async function measure(fault: Fault, lab: FaultLab, say: Say): Promise<Row> {
   const started = Date.now(),
     wrong: string[] = [];
+  await lab.revive();
   const unready = await lab.settled(settleMillis);
   if (unready !== undefined) wrong.push(`before the fault: ${unready}`);
   const before = await readState(lab),
@@ -92,7 +95,8 @@ async function measure(fault: Fault, lab: FaultLab, say: Say): Promise<Row> {
     everyMillis: 500,
   });
   await sleep(afterMillis);
-  const { probe, deletions } = await watching.stop();
+  const { probe, deletions: all } = await watching.stop();
+  const deletions = all.filter((line) => fault.passing?.test(line) !== true);
   const difference = differences(before, await readState(lab));
   if (difference.length > 0)
     wrong.push(

@@ -74,6 +74,11 @@ export class FaultLab {
     this.#say(`${name} answers`);
   }
 
+  /** Starts what a fault that went wrong has left dead. */
+  async revive(): Promise<void> {
+    for (const name of ["etcd", ...daemons]) if (!this.record.processes.some((one) => one.machine === name && runs(one))) await this.start(name);
+  }
+
   async status(name: string): Promise<StatusView | undefined> {
     const answer = await getJson<StatusView>(apiSocket(this.machine(name).home), controlPaths.status);
     return answer.ok ? answer.value : undefined;
@@ -82,13 +87,22 @@ export class FaultLab {
     return (await this.status(name))?.peers ?? [];
   }
 
+  /** True if every session that `name` should have is Established. */
+  async hasSessions(name: (typeof daemons)[number]): Promise<boolean> {
+    const up = (await this.peers(name)).filter((peer) => peer.state === "Established").map((peer) => peer.name);
+    return (name === "rr1" ? nodes : ["rr1", "tor"]).every((peer) => up.includes(peer));
+  }
+
   /** Undefined once every daemon is ready and in sync with all sessions up; until then, what is missing. */
   async missing(): Promise<string | undefined> {
     for (const name of daemons) {
       const status = await this.status(name);
       if (!status) return `${name} does not answer`;
+      const unknown = (name === "rr1" ? nodes : ["rr1", "tor"]).find((peer) => !status.peers.some((one) => one.name === peer));
+      if (unknown !== undefined) return `${name} knows of no neighbour ${unknown}`;
       const down = status.peers.find((peer) => peer.state !== "Established" && peer.name !== rude.name);
       if (down) return `${name}'s session with ${down.name} is ${down.state}: ${down.reason}`;
+      if (status.store.state !== "connected") return `${name}'s store is ${status.store.state}: ${status.store.text}`;
       const stale = status.peers.find((peer) => peer.stale > 0);
       if (stale) return `${name} holds ${stale.stale} stale routes of ${stale.name}`;
       if (status.kernel.enabled && (!status.kernel.inSync || status.kernel.differing > 0)) return `${name}'s kernel is not in sync`;

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { awaitFact, must } from "#lab/command.ts";
 import type { Fault, Measured, Scene } from "./fault.ts";
-import { type FaultLab, rude } from "./lab.ts";
+import { type daemons, type FaultLab, rude } from "./lab.ts";
 
 export const sessionFaults: readonly Fault[] = [
   { name: "half-open-n1", what: "n1 SIGKILLed, its neighbours never hear of it", loss: "none", run: (scene) => halfOpen(scene, "n1", 2000) },
@@ -40,19 +40,19 @@ async function silence(lab: FaultLab, name: string, only = ""): Promise<void> {
 const unsilence = (lab: FaultLab, name: string): Promise<string> => lab.in(name, ["nft", "delete", "table", "inet", "fault"]);
 
 /** Kills `name` so that no FIN or RST of its old connections gets out, and measures from its answer to its sessions being up. */
-async function halfOpen({ lab, say }: Scene, name: string, most: number): Promise<Measured> {
+async function halfOpen({ lab, say }: Scene, name: (typeof daemons)[number], most: number): Promise<Measured> {
   await silence(lab, name);
   try {
     await lab.kill(name);
     await sleep(1000);
+    const [other, peer] = name === "rr1" ? (["n1", "rr1"] as const) : (["rr1", name] as const);
+    const isHalfOpen = (await lab.peers(other)).some((one) => one.name === peer && one.state === "Established");
+    if (!isHalfOpen) return { wrong: [`${other} has noticed the end of ${peer}: the fault was not done`] };
     // Its clients must be able to find the new reflector out: a reset may come back to them.
     if (name === "rr1") await unsilence(lab, name);
     await lab.start(name);
     const began = performance.now();
-    const up = await awaitFact(
-      async () => ((await lab.peers(name)).every((peer) => peer.state === "Established" || peer.name === rude.name) ? true : undefined),
-      { millis: most + 20_000, everyMillis: 50 },
-    );
+    const up = await awaitFact(async () => ((await lab.hasSessions(name)) ? true : undefined), { millis: most + 20_000, everyMillis: 50 });
     const millis = performance.now() - began;
     say(`sessions of ${name} up ${millis.toFixed(0)} ms after it answers`);
     return up ? { repair: { millis, most } } : { wrong: [`sessions of ${name} are not up`] };
