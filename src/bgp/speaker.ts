@@ -69,7 +69,11 @@ export class Speaker {
 
   /** Addresses whose session is up, or is waited for after a restart of ours: whom the next restart waits for (`rib.deferral.awaitBack`). */
   sessions(): readonly Ip[] {
-    const up = [...this.#up].flatMap((peer) => this.neighbours.byId(peer)?.address ?? []);
+    // One without graceful restart kept nothing of ours, and does not know that it is waited for.
+    const up = [...this.#up].flatMap((peer) => {
+      const info = this.neighbours.byId(peer);
+      return info?.gracefulRestart ? [info.address] : [];
+    });
     return [...new Set([...up, ...this.rib.deferral.awaited])].toSorted();
   }
 
