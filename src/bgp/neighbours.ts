@@ -17,7 +17,7 @@ import type { State } from "./fsm/fsm.ts";
 import type { RestartState, SpeakerIdentity } from "./fsm/negotiate.ts";
 import { cease, ceaseWithText } from "./fsm/retention.ts";
 import { Peer, type PeerFacts, factsOfPeer } from "./peer.ts";
-import type { Session } from "./session.ts";
+import type { Session, SessionOpens } from "./session.ts";
 import type { SessionSink, SessionTerms } from "./terms.ts";
 
 /** Ids are columns of 16 bits in the RIB. */
@@ -225,6 +225,10 @@ export class Neighbours {
   }
   isEstablished(peer: number): boolean {
     return this.#byId[peer]?.state === "Established";
+  }
+  /** Both OPENs of its Established session. */
+  opensOf(peer: number): SessionOpens | undefined {
+    return this.#byId[peer]?.opens;
   }
   /** The connection of its Established session: where its UPDATEs go. */
   connectionOf(peer: number): number | undefined {

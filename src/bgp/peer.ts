@@ -17,8 +17,8 @@ import { BackOff } from "./fsm/back-off.ts";
 import { type Contender, type Speaker, isSenior, loser } from "./fsm/collision.ts";
 import type { Cause, State } from "./fsm/fsm.ts";
 import { type RestartState, type SpeakerIdentity, negotiate, ourOpen, withoutCapabilities } from "./fsm/negotiate.ts";
-import { cease, ceaseWithText, describeCause, hardened, mustForget, retains } from "./fsm/retention.ts";
-import { type Link, Session, type SessionHost } from "./session.ts";
+import { cease, ceaseWithText, describeCause, hardened, mustForget, notificationOf, retains } from "./fsm/retention.ts";
+import { type Link, Session, type SessionHost, type SessionOpens } from "./session.ts";
 import type { NotificationFault, SessionSink, SessionTerms } from "./terms.ts";
 
 /** What a neighbour is, apart from its state: one of the document, or one out of a range. */
@@ -98,6 +98,10 @@ export class Peer implements SessionHost {
   /** Connection of the Established session. */
   get connection(): number | undefined {
     return this.#primary.state === "Established" ? this.#primary.link?.connection : undefined;
+  }
+  /** Both OPENs of the Established session, whole messages: what BMP's Peer Up shows. */
+  get opens(): SessionOpens | undefined {
+    return this.#primary.state === "Established" ? this.#primary.opens : undefined;
   }
   get hasConnection(): boolean {
     return this.#primary.link !== undefined || this.#second !== undefined;
@@ -273,7 +277,7 @@ export class Peer implements SessionHost {
       this.flaps++;
       this.#plain = false;
       this.notice(now);
-      this.sink.down(this.id, { retain: retains(session.terms!, cause), reason });
+      this.sink.down(this.id, { retain: retains(session.terms!, cause), reason, notification: notificationOf(cause) });
     }
     // The connection that is left is now the one that counts.
     if (session === this.#primary && this.#second) this.#promote(this.#second);

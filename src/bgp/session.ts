@@ -51,6 +51,12 @@ export interface Link {
   readonly outgoing: boolean;
 }
 
+/** Both OPEN messages of a session, headers included. */
+export interface SessionOpens {
+  readonly sent: Uint8Array;
+  readonly received: Uint8Array;
+}
+
 const none = new Uint8Array(0);
 const keepalive = encodeKeepalive();
 
@@ -60,6 +66,8 @@ export class Session {
   readonly #deadlines = new Deadlines<Timer>();
   #link: Link | undefined;
   #ourOpen: Open | undefined;
+  /** Theirs as it came, whole. */
+  #theirOpen = none;
   #terms: SessionTerms | undefined;
   #establishedAt: Instant | undefined;
   /** Octets of a message whose end has not come: #tail[0, #tailLength). */
@@ -93,6 +101,9 @@ export class Session {
   }
   get ourOpen(): Open | undefined {
     return this.#ourOpen;
+  }
+  get opens(): SessionOpens | undefined {
+    return this.#ourOpen && { sent: encodeOpen(this.#ourOpen), received: this.#theirOpen };
   }
   get establishedAt(): Instant | undefined {
     return this.#establishedAt;
@@ -303,6 +314,7 @@ export class Session {
     if (this.#fsm.state !== "OpenSent") return this.#handle({ type: "openReceived", holdSeconds: 0 }, now);
     const decoded = decodeOpen(buffer, start, end);
     if (!decoded.ok) return this.#refuse(decoded.fault, now);
+    this.#theirOpen = new Uint8Array(buffer.subarray(start - headerLength, end));
     const answer = this.#host.opened(this, decoded.value, now);
     if (answer === undefined) return;
     if ("code" in answer) return this.#refuse(answer, now);

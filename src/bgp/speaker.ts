@@ -7,13 +7,13 @@ import type { Ip } from "#base/ip.ts";
 import type { Prefix } from "#base/prefix.ts";
 import type { PeerSettings, PolicySettings, RangeSettings } from "#base/settings.ts";
 import { type Instant, sooner } from "#base/time.ts";
-import { refreshSubtype } from "#wire/bgp/constants.ts";
+import { headerLength, refreshSubtype } from "#wire/bgp/constants.ts";
 import { encodeRouteRefresh } from "#wire/bgp/message.ts";
 import type { Action } from "./actions.ts";
 import type { RestartState } from "./fsm/negotiate.ts";
 import { type NeighbourInfo, Neighbours } from "./neighbours.ts";
 import { Rib, type RibSettings } from "./rib/rib.ts";
-import type { FamilyIndex, SessionEnd, SessionSink, SessionTerms } from "./terms.ts";
+import type { FamilyIndex, NotificationFault, SessionEnd, SessionSink, SessionTerms } from "./terms.ts";
 
 export interface SpeakerSettings extends RibSettings {
   /** A number in [0, 1) each time it is asked: the only chance in here. */
@@ -26,6 +26,14 @@ export interface Route {
   readonly connection: number;
 }
 
+/** Hears what happens between sessions and RIB: monitoring (bgp/monitor). It changes nothing. */
+export interface SpeakerObserver {
+  up(peer: number): void;
+  down(peer: number, end: SessionEnd): void;
+  /** An UPDATE as it came, whole: bytes[start, end), valid during the call only. `fault`: it resets the session. */
+  received(peer: number, message: { readonly bytes: Uint8Array; readonly start: number; readonly end: number }, fault: NotificationFault | undefined): void;
+}
+
 /** What OPENs say while we run: no restart, and what we forwarded is still forwarded when a session comes back (RFC 4724 §3). */
 const running: RestartState = { restarting: false, forwarding: [0, 1] };
 
@@ -34,6 +42,7 @@ export class Speaker {
   readonly rib: Rib;
   #now = 0 as Instant;
   readonly #up = new Set<number>();
+  readonly #observers = new Set<SpeakerObserver>();
   /** Our OPENs say that we restart: from `beginRestart` until routes are selected. */
   #isRestarting = false;
   #routes: readonly Route[] | undefined;
@@ -44,7 +53,7 @@ export class Speaker {
     const sink: SessionSink = {
       up: (peer, terms) => this.#sessionUp(peer, terms),
       down: (peer, end) => this.#sessionDown(peer, end),
-      update: (peer, bytes, start, end) => this.rib.update(peer, bytes, start, end),
+      update: (peer, bytes, start, end) => this.#update(peer, bytes, start, end),
       refresh: (peer, family, subtype) => this.rib.refresh(peer, family, subtype, this.#now),
       isForgotten: (peer) => this.rib.isForgotten(peer),
     };
@@ -81,7 +90,7 @@ export class Speaker {
     this.#now = now;
     this.neighbours.configure(peers, ranges, now);
     const { ask, reset } = this.rib.reconfigure((peer) => this.neighbours.byId(peer)?.settings);
-    for (const peer of ask) this.#askAgain(peer);
+    for (const peer of ask) this.askAgain(peer);
     for (const peer of reset) this.neighbours.reset(this.neighbours.byId(peer)!.name, "its policies were changed", now);
   }
   accepted(connection: number, local: Ip, remote: Ip, now: Instant): void {
@@ -180,8 +189,25 @@ export class Speaker {
     return told ? told.size - told.countFrom(peer) : 0;
   }
 
+  observe(observer: SpeakerObserver): void {
+    this.#observers.add(observer);
+  }
+  unobserve(observer: SpeakerObserver): void {
+    this.#observers.delete(observer);
+  }
+
+  // oxlint-disable-next-line max-params -- as SessionSink has it
+  #update(peer: number, bytes: Uint8Array, start: number, end: number): NotificationFault | undefined {
+    const fault = this.rib.update(peer, bytes, start, end);
+    if (this.#observers.size > 0) {
+      const message = { bytes, start: start - headerLength, end };
+      for (const observer of this.#observers) observer.received(peer, message, fault);
+    }
+    return fault;
+  }
+
   /** ROUTE-REFRESH for every family of the session (RFC 2918). */
-  #askAgain(peer: number): void {
+  askAgain(peer: number): void {
     const connection = this.neighbours.connectionOf(peer);
     if (connection === undefined) return;
     for (const family of this.rib.peers.terms[peer]!.families)
@@ -193,10 +219,12 @@ export class Speaker {
     this.#routes = undefined;
     if (!this.#isRestarting) this.neighbours.setRestart(running);
     this.rib.up(peer, terms, this.neighbours.byId(peer)!.settings, this.#now);
+    for (const observer of this.#observers) observer.up(peer);
   }
   #sessionDown(peer: number, end: SessionEnd): void {
     this.#up.delete(peer);
     this.#routes = undefined;
     this.rib.down(peer, end, this.#now);
+    for (const observer of this.#observers) observer.down(peer, end);
   }
 }

@@ -34,6 +34,16 @@ export interface SessionTerms {
         readonly families: readonly { readonly family: FamilyIndex; readonly forwarding: boolean }[];
       }
     | undefined;
+  /** Long-lived graceful restart (RFC 9494), set when both sides offered it beside graceful restart: what the peer listed. */
+  readonly longLived?:
+    | readonly {
+        readonly family: FamilyIndex;
+        /** F bit. */
+        readonly forwarding: boolean;
+        /** What the peer asks for, at most what we were told to bear. */
+        readonly staleSeconds: number;
+      }[]
+    | undefined;
   readonly local: Ip;
   readonly remote: Ip;
 }
@@ -44,6 +54,8 @@ export interface SessionEnd {
   readonly retain: boolean;
   /** One sentence: `hold timer expired`, `peer sent Cease/Administrative Shutdown: "maintenance"`. */
   readonly reason: string;
+  /** The NOTIFICATION that ended it; undefined if TCP was lost or closed without one. */
+  readonly notification: { readonly direction: "sent" | "received"; readonly code: number; readonly subcode: number; readonly data: Uint8Array } | undefined;
 }
 
 /** What the session layer calls as messages arrive. The RIB implements it; the simulator and the tests may too. */

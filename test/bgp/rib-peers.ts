@@ -75,7 +75,7 @@ export class RibPeers {
   }
   down(peer: number, retain = false): void {
     this.readers.delete(peer);
-    this.rib.down(peer, { retain, reason: "test" }, this.now);
+    this.rib.down(peer, { retain, reason: "test", notification: undefined }, this.now);
   }
 
   /** The fault an UPDATE costs, if it costs the session. */

@@ -1,7 +1,7 @@
 /** What the end of a session means for the routes learned over it (RFC 4724 §4.2, RFC 8538 §3.1, §4), and how we say goodbye. */
 import { ceaseSubcode, errorCode } from "#wire/bgp/constants.ts";
 import { describeNotification, peerFault, shutdownData } from "#wire/bgp/notification.ts";
-import type { NotificationFault, SessionTerms } from "../terms.ts";
+import type { NotificationFault, SessionEnd, SessionTerms } from "../terms.ts";
 import type { Cause } from "./fsm.ts";
 
 /** RFC 8203 knew 128 octets, RFC 9003 knows 255; nothing in OPEN tells which one a peer knows. */
@@ -23,7 +23,7 @@ export function ceaseWithText(subcode: typeof ceaseSubcode.administrativeShutdow
  */
 export function retains(terms: SessionTerms, cause: Cause): boolean {
   const restart = terms.gracefulRestart;
-  if (restart === undefined || restart.families.length === 0) return false;
+  if (restart === undefined || (restart.families.length === 0 && !terms.longLived?.length)) return false;
   if (cause.kind === "tcp" || cause.kind === "silent") return true;
   const { code, subcode } = cause.kind === "sent" ? cause.fault : cause;
   return restart.notification && !(code === errorCode.cease && subcode === ceaseSubcode.hardReset);
@@ -46,6 +46,13 @@ export function hardened(fault: NotificationFault, terms: SessionTerms | undefin
 export function mustForget(fault: NotificationFault): boolean {
   const { maximumPrefixes, administrativeShutdown, peerDeconfigured } = ceaseSubcode;
   return fault.code === errorCode.cease && [maximumPrefixes, administrativeShutdown, peerDeconfigured].some((subcode) => subcode === fault.subcode);
+}
+
+/** The NOTIFICATION that ended a session, if one did. */
+export function notificationOf(cause: Cause): SessionEnd["notification"] {
+  if (cause.kind === "tcp" || cause.kind === "silent") return undefined;
+  const { code, subcode, data } = cause.kind === "sent" ? cause.fault : cause;
+  return { direction: cause.kind, code, subcode, data };
 }
 
 /** One sentence: why a connection, a session or a dial ended. */

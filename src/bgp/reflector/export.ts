@@ -9,7 +9,7 @@ import type { PathAttributes } from "#wire/bgp/attribute.ts";
 import type { CompiledPolicies } from "../policy.ts";
 import type { AttributeTable } from "../rib/attributes.ts";
 import type { LocRib } from "../rib/loc-rib.ts";
-import { type Role, roleClient, roleExternal, roleLocal, roleNonClient } from "../rib/peer-table.ts";
+import { type Role, roleClient, roleExternal, roleLocal, roleMonitor, roleNonClient } from "../rib/peer-table.ts";
 import { SetMemo } from "../rib/set-memo.ts";
 import { defaultLocalPref } from "../rib/scan.ts";
 
@@ -57,6 +57,7 @@ export class Exporter {
   /** The set to tell, or 0 for none. */
   tell(rib: LocRib, prefix: number, set: number, from: Role): number {
     const { to, policy } = this.#settings;
+    if (to === roleMonitor) return set;
     const internal = from === roleClient || from === roleNonClient;
     const isEdge = to === roleExternal || !(internal || from === roleLocal);
     const told = !isEdge ? set : from === roleLocal ? this.#local.of(set) : this.#edge.of(set);

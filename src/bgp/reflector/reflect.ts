@@ -3,7 +3,7 @@
  * have it). That a route never goes back to the one it came from is the lane's part (lane.ts): it depends on the member,
  * not on the group.
  */
-import { type Role, roleExternal, roleNonClient } from "../rib/peer-table.ts";
+import { type Role, roleExternal, roleMonitor, roleNonClient } from "../rib/peer-table.ts";
 import { flagLoop, flagNoAdvertise, flagNoExport } from "../rib/scan.ts";
 
 /**
@@ -17,6 +17,7 @@ export function accepts(attributeFlags: number): boolean {
 /** RFC 4456 §6: from a non-client to clients and external peers only; from anyone else to all. RFC 1997 on top. */
 export function mayTell(to: Role, from: Role, attributeFlags: number): boolean {
   if (from === roleNonClient && to === roleNonClient) return false;
+  if (to === roleMonitor) return true;
   if (attributeFlags & flagNoAdvertise) return false;
   return !(to === roleExternal && attributeFlags & flagNoExport);
 }
@@ -31,5 +32,5 @@ export function whyNotTold(to: Role, from: Role, attributeFlags: number): string
 
 /** True if a route from `from` is reflected (and gets ORIGINATOR_ID and CLUSTER_LIST) when told to `to`. */
 export function isReflected(to: Role, from: Role): boolean {
-  return to !== roleExternal && (from === 1 || from === roleNonClient);
+  return to < roleExternal && (from === 1 || from === roleNonClient);
 }

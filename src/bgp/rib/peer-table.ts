@@ -11,7 +11,9 @@ export const roleLocal = 0;
 export const roleClient = 1;
 export const roleNonClient = 2;
 export const roleExternal = 3;
-export type Role = 0 | 1 | 2 | 3;
+/** Not a peer: a reader of the Loc-RIB, told every chosen path as it stands (RFC 9069). */
+export const roleMonitor = 4;
+export type Role = 0 | 1 | 2 | 3 | 4;
 
 export function roleNumber(role: PeerRole): Role {
   return role === "client" ? roleClient : role === "non-client" ? roleNonClient : roleExternal;

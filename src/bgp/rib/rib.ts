@@ -26,7 +26,7 @@ import { Deferral } from "./deferral.ts";
 import { ImportFilters } from "./import-filters.ts";
 import { Ingest } from "./ingest.ts";
 import { LocRib } from "./loc-rib.ts";
-import { localPeer, PeerTable, roleExternal, roleLocal, roleNumber } from "./peer-table.ts";
+import { localPeer, PeerTable, type Role, roleExternal, roleLocal, roleMonitor, roleNumber } from "./peer-table.ts";
 import type { Self } from "./scan.ts";
 import { StalePaths } from "./stale.ts";
 
@@ -39,6 +39,9 @@ export interface RibSettings extends Omit<Self, "addresses"> {
   /** How far a peer may fall behind the others of its update group; by default update-group.ts says. */
   readonly lagLimitOctets?: number;
 }
+
+/** Key of the group of those who read the Loc-RIB. */
+const monitors = "monitors";
 
 /** Peers for whom a change of settings is not done yet. */
 export interface Reconfigured {
@@ -124,11 +127,15 @@ export class Rib {
     this.#stale.down(peer, terms, end.retain, now);
     this.#filters.use(peer, undefined);
     this.#session.delete(peer);
+    this.deferral.down(peer);
+    this.#leaveGroups(peer);
+  }
+
+  #leaveGroups(peer: number): void {
     for (const groups of this.#groupOf) {
       groups.get(peer)?.leave(peer);
       groups.delete(peer);
     }
-    this.deferral.down(peer);
     this.#closeEmptyGroups();
   }
 
@@ -162,6 +169,7 @@ export class Rib {
     const groups = this.#groups[family],
       strays: number[] = [];
     for (const [key, group] of Array.from(groups)) {
+      if (key === monitors) continue;
       const members = [...group.members.keys()].map((peer) => ({ peer, terms: this.peers.terms[peer]!, session: this.#session.get(peer)! }));
       const keys = members.map(({ terms, session }) => this.#groupKey(family, terms, session)),
         next = keys[0];
@@ -175,6 +183,27 @@ export class Rib {
       group.retell(this.#exporter(family, members[0]!.terms, members[0]!.session));
     }
     return strays;
+  }
+
+  /**
+   * A reader of the Loc-RIB (RFC 9069): told every chosen path as it stands, then End-of-RIB, then what changes. `pull` gives it
+   * UPDATEs as it gives peers theirs. `reader`: a peer id that no peer has.
+   */
+  watch(reader: number): void {
+    for (const rib of this.ribs) {
+      let group = this.#groups[rib.family].get(monitors);
+      if (!group) {
+        const family = rib.family === ipv4Unicast ? 4 : 6;
+        const exporter = new Exporter({ to: roleMonitor, family, self: undefined, nextHopSelf: false, policy: undefined }, this.attributes);
+        group = this.#makeGroup(rib, roleMonitor, exporter, this.#packers.four);
+        this.#groups[rib.family].set(monitors, group);
+      }
+      this.#groupOf[rib.family].set(reader, group);
+      group.join(reader);
+    }
+  }
+  unwatch(reader: number): void {
+    this.#leaveGroups(reader);
   }
 
   update(peer: number, bytes: Uint8Array, start: number, end: number): NotificationFault | undefined {
@@ -360,12 +389,19 @@ export class Rib {
     const key = this.#groupKey(family, terms, session),
       known = this.#groups[family].get(key);
     if (known) return known;
-    const rib = this.ribs[family];
+    const packer = terms.fourOctetAs ? this.#packers.four : this.#packers.two;
+    const group = this.#makeGroup(this.ribs[family], roleNumber(terms.role), this.#exporter(family, terms, session), packer);
+    this.#groups[family].set(key, group);
+    return group;
+  }
+
+  // oxlint-disable-next-line max-params -- what a group is made of
+  #makeGroup(rib: LocRib, role: Role, exporter: Exporter, packer: Packer): UpdateGroup {
     const parts: GroupParts = {
       rib,
       attributes: this.attributes,
       peers: this.peers,
-      packer: terms.fourOctetAs ? this.#packers.four : this.#packers.two,
+      packer,
       window: this.#window,
       forget: (prefix) => this.#forget(rib, prefix),
       forgetAll: (prefixes, count) => this.#forgetAll(rib, prefixes, count),
@@ -373,9 +409,7 @@ export class Rib {
       isSweeping: (peer) => this.#stale.isSweeping(peer),
       lagLimitOctets: this.#settings.lagLimitOctets,
     };
-    const group = new UpdateGroup(roleNumber(terms.role), this.#exporter(family, terms, session), parts);
-    this.#groups[family].set(key, group);
-    return group;
+    return new UpdateGroup(role, exporter, parts);
   }
 
   #closeEmptyGroups(): void {
