@@ -3,6 +3,7 @@
  * GET of the control socket with the JSON below as its answer: these shapes are documented and stable (`podway … --json`).
  */
 import type { CallerFault, Outcome } from "#base/fault.ts";
+import type { PodControl } from "./pod-control.ts";
 
 export interface Control {
   status(): StatusView;
@@ -22,6 +23,8 @@ export interface Control {
   apply(text: string, file: string): Promise<Outcome<PlanView & { readonly revision: string }, CallerFault>>;
   /** Metrics in the Prometheus text format. */
   metrics(): Promise<string>;
+  /** Addresses and attachments of pods; undefined where there are none (a pure reflector, or no store). */
+  readonly pods?: PodControl | undefined;
   /** Calls `listener` (synchronously, may be often) whenever `status()` would say something new; returns how to stop that. */
   onChange?(listener: () => void): () => void;
 }
