@@ -83,19 +83,49 @@ export interface SessionSettings {
   readonly connectRetrySeconds: number;
   readonly families: readonly FamilyName[];
   readonly passive: boolean;
-  readonly gracefulRestart: { readonly restartSeconds: number; readonly staleSeconds: number } | undefined;
+  readonly gracefulRestart: RestartSettings | undefined;
   readonly md5: Secret | undefined;
   /** Hops: 1 = directly connected eBGP (TTL 1), more = multihop; undefined for iBGP (TTL 255 is sent, nothing checked). */
   readonly multihop: number | undefined;
   /** GTSM (RFC 5082): accept only TTL >= 256 - hops. */
   readonly ttlSecurityHops: number | undefined;
-  readonly nextHopSelf: boolean;
+  /** Internal neighbours: routes learned over eBGP get our next hop; `force`: reflected ones too. */
+  readonly nextHopSelf: boolean | "force";
   /** Ordered policy names; first match over all rules; empty with role external means reject all (RFC 8212). */
   readonly import: readonly string[];
   readonly export: readonly string[];
   readonly maxPrefixes: number | undefined;
+  /** Our BGP Role towards an external neighbour (RFC 9234); undefined: none is said, none is enforced. */
+  readonly asRole?: AsRole | undefined;
+  /** A neighbour that says no role is refused. */
+  readonly strictRole?: boolean | undefined;
+  /** AS number we show this external neighbour instead of the node's. */
+  readonly localAs?: number | undefined;
+  /** The neighbour's AS is replaced by ours in the paths it is told. */
+  readonly asOverride?: boolean | undefined;
+  /** Our own AS may stand so often in what the neighbour sends; 0 if undefined: then it is a loop. */
+  readonly allowAsIn?: number | undefined;
+  /** What is done to attributes of the neighbour's, whatever is in them; each type once. */
+  readonly attributes?: readonly AttributeSettings[] | undefined;
   /** Bidirectional forwarding detection of the path to the neighbour; undefined: none. */
   readonly bfd?: BfdSettings | undefined;
+}
+
+export interface RestartSettings {
+  readonly restartSeconds: number;
+  readonly staleSeconds: number;
+  /** Long-lived stale time (RFC 9494): said to the peer, and the most its own stale routes are kept for; undefined: not offered. */
+  readonly longLivedSeconds?: number | undefined;
+}
+
+/** Our BGP Role towards an external neighbour (RFC 9234 §4.1). */
+export type AsRole = "provider" | "rs" | "rs-client" | "customer" | "peer";
+
+/** A path attribute left out of routes, or its routes taken as withdrawn (RFC 7606 §2 by an operator's wish). */
+export interface AttributeSettings {
+  /** Type code. */
+  readonly type: number;
+  readonly treatment: "discard" | "withdraw";
 }
 
 export interface BfdSettings {
@@ -154,4 +184,6 @@ export interface LeaseSettings {
   readonly holdSeconds: number;
   /** etcd TTL of presence. */
   readonly livenessSeconds: number;
+  /** How long a CIDR that was let go of stays its last node's before another may claim it. */
+  readonly quarantineSeconds: number;
 }

@@ -36,7 +36,7 @@ export function compileNode(document: Document, name: string): Outcome<NodeSetti
     ranges,
     policies: usedPolicies(document, [...peers, ...ranges]),
     kernel: { enabled: self.isNode, routeProtocol: document.routeProtocol, metric: document.routeMetric },
-    lease: { holdSeconds: document.lease.hold, livenessSeconds: document.lease.liveness },
+    lease: { holdSeconds: document.lease.hold, livenessSeconds: document.lease.liveness, quarantineSeconds: document.lease.quarantine },
     nodes: Object.fromEntries(nodes.map((node) => [node.name, { address: node.entry.address, address6: node.ipv6, roles: node.entry.roles }])),
   });
 }

@@ -5,7 +5,7 @@
 import { z } from "zod";
 import { LabSection } from "./lab-schema.ts";
 import { limits } from "./limits.ts";
-import { GracefulRestart, Listen, Node, Timers } from "./node-schema.ts";
+import { Attributes, GracefulRestart, Listen, Node, Timers } from "./node-schema.ts";
 import { Peers } from "./peer-schema.ts";
 import { Policy, PolicyName } from "./policy-schema.ts";
 import { Pools } from "./pool-schema.ts";
@@ -67,10 +67,17 @@ export const DocumentSchema = z.strictObject({
     }),
   timers: Timers.prefault({}).meta({ description: "Timers of every session." }),
   gracefulRestart: GracefulRestart.prefault({}).meta({ description: "Graceful restart (RFC 4724, RFC 8538), or `off`." }),
+  attributes: Attributes.prefault([]).meta({
+    description:
+      "Path attributes that are discarded, or whose routes are treated as withdrawn, on every session: for an incident, as `[{ type: 128, do: discard }]`.",
+  }),
   lease: z
     .strictObject({
       hold: duration(5, 31_536_000).prefault("24h").meta({ description: "How long a node keeps its CIDR while it cannot reach the store." }),
       liveness: duration(2, 3600).prefault("30s").meta({ description: "How long a silent node counts as present." }),
+      quarantine: duration(0, 604_800)
+        .prefault("10m")
+        .meta({ description: "How long a CIDR that a node let go of is kept for that node before another may claim it; 0s for not at all." }),
     })
     .prefault({})
     .meta({ description: "Times of a node's claims in the store." }),

@@ -23,8 +23,22 @@ export interface PresenceRecord {
   readonly version: string;
 }
 
+/** Who had a CIDR last. Bound to a lease that outlives the claim's by the quarantine; until it ends nobody else claims the CIDR. */
+export interface FormerRecord {
+  readonly schema: 1;
+  readonly node: string;
+}
+
 export const leaseKey = (pool: string, cidr: Prefix): string => `${leasesPrefix}${pool}/${cidr.replace("/", "-")}`;
 export const presenceKey = (node: string): string => `${nodesPrefix}${node}`;
+
+/** Beside the claim, so that one watch tells of both. */
+export const formerKey = (pool: string, cidr: Prefix): string => `${leaseKey(pool, cidr)}/former`;
+
+/** Pool and CIDR of a key about who had a CIDR last; undefined if it is none. */
+export function parseFormerKey(key: string): { readonly pool: string; readonly cidr: Prefix } | undefined {
+  return key.endsWith("/former") ? parseLeaseKey(key.slice(0, -"/former".length)) : undefined;
+}
 
 /** Pool and CIDR of a lease key; undefined if it is none. */
 export function parseLeaseKey(key: string): { readonly pool: string; readonly cidr: Prefix } | undefined {
@@ -37,6 +51,10 @@ export function parseLeaseKey(key: string): { readonly pool: string; readonly ci
 export function encodeLease(record: LeaseRecord): Uint8Array {
   const { schema, node, pool, cidr, identity, address, address6, vtepMac, reserved } = record;
   return new TextEncoder().encode(JSON.stringify({ schema, node, pool, cidr, identity, address, address6, vtepMac, reserved }));
+}
+
+export function encodeFormer({ schema, node }: FormerRecord): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify({ schema, node }));
 }
 
 export function encodePresence(record: PresenceRecord): Uint8Array {
@@ -69,6 +87,12 @@ export function parseLease(entry: StoredEntry): Outcome<Lease, Note> {
     ...(entry.lease === undefined && { reserved: true }),
     createRevision: entry.createRevision,
   });
+}
+
+/** Name of the node that had the CIDR last; undefined if the value cannot be read, and then it was somebody's all the same. */
+export function parseFormer(entry: StoredEntry): string | undefined {
+  const node = parseObject(entry.value)?.["node"];
+  return typeof node === "string" ? node : undefined;
 }
 
 export function parsePresence(entry: StoredEntry): Outcome<PresenceRecord, Note> {

@@ -113,7 +113,7 @@ test("the quickstart document, for a node, to the last setting", () => {
       },
     },
     kernel: { enabled: true, routeProtocol: 117, metric: 1024 },
-    lease: { holdSeconds: 86_400, livenessSeconds: 30 },
+    lease: { holdSeconds: 86_400, livenessSeconds: 30, quarantineSeconds: 600 },
     nodes: {
       rr1: { address: "10.0.0.11", address6: "fd00::11", roles: ["reflector"] },
       n1: { address: "10.0.0.21", address6: "fd00::21", roles: ["node"] },
@@ -412,7 +412,7 @@ test("stores: etcd with everything, embedded when left out", () => {
 test("durations are seconds, however they are written", () => {
   const text = `${head}lease: { hold: 2d, liveness: 15 }\ntimers: { hold: 0, connectRetry: 1m }\ngracefulRestart: off\n${three}`;
   expect(settingsOf(text, "n1")).toMatchObject({
-    lease: { holdSeconds: 172_800, livenessSeconds: 15 },
+    lease: { holdSeconds: 172_800, livenessSeconds: 15, quarantineSeconds: 600 },
     peers: [{ holdSeconds: 0, connectRetrySeconds: 60, gracefulRestart: undefined }, {}],
   });
 });

@@ -39,7 +39,7 @@ export function driverSettings(of: { readonly url?: string; readonly node: strin
     ranges: [],
     policies: {},
     kernel: { enabled: true, routeProtocol: 117, metric: 0 },
-    lease: { holdSeconds: of.holdSeconds, livenessSeconds: 6 },
+    lease: { holdSeconds: of.holdSeconds, livenessSeconds: 6, quarantineSeconds: 0 },
     nodes: {},
   };
 }

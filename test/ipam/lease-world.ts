@@ -76,7 +76,7 @@ export class LeaseWorld {
     this.#clock = clock;
     this.#now = clock.now;
     this.pool = pool;
-    this.terms = { holdSeconds: 60, livenessSeconds: 10 };
+    this.terms = { holdSeconds: 60, livenessSeconds: 10, quarantineSeconds: 0 };
     this.#random = random;
   }
   static async make(pool: PoolSettings, random: () => number = () => 0.5): Promise<LeaseWorld> {

@@ -25,7 +25,7 @@ class Desk {
   out: LeaseOutput[] = [];
 
   constructor(pool: Partial<PoolSettings> = {}, remembered?: RememberedLease) {
-    this.terms = { pool: { ...four, ...pool }, lease: { holdSeconds: 600, livenessSeconds: 30 }, holder: me };
+    this.terms = { pool: { ...four, ...pool }, lease: { holdSeconds: 600, livenessSeconds: 30, quarantineSeconds: 0 }, holder: me };
     this.machine = new LeaseMachine(this.terms, remembered, t(0));
   }
   give(...inputs: LeaseInput[]): this {
