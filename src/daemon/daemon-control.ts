@@ -42,7 +42,7 @@ export function createControl(parts: ControlParts): Control {
     kernel,
     document: () => keeper.view(),
     plan: (text, file) => Promise.resolve(planOf(keeper, text, file)),
-    apply: (text, file) => keeper.apply(text, file),
+    apply: (text, file) => keeper.desk.apply(text, file),
     metrics: () => Promise.resolve(telemetry.metrics()),
     onChange: (listener) => node.onChange(listener),
   };

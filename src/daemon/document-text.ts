@@ -35,6 +35,9 @@ export function interpret(text: string, place: string, node: string): Outcome<Re
   return ok({ text, document, settings: settings.value, warnings: warnings.map((problem) => `${problem.line}:${problem.column}: ${problem.text}`) });
 }
 
+/** Relative to the cluster's prefix. */
+export const documentKey = "document";
+
 /** What the store's key holds: JSON with a schema version, so that versions run side by side. */
 export function encodeRecord(text: string): Uint8Array {
   return new TextEncoder().encode(JSON.stringify({ schema: 1, text }));

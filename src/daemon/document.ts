@@ -7,7 +7,7 @@
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type CallerFault, callerFault, failed, FaultError, ok, type Outcome } from "#base/fault.ts";
+import { type CallerFault, callerFault, failed, ok, type Outcome } from "#base/fault.ts";
 import { note } from "#base/note.ts";
 import type { NodeSettings } from "#base/settings.ts";
 import { diffDocuments, type HeldCidr } from "#config/diff.ts";
@@ -17,10 +17,11 @@ import { writeFileAtomic } from "#adapters/files.ts";
 import type { Entry, Store, StoreNews } from "#ports/store.ts";
 import type { Telemetry } from "#ports/telemetry.ts";
 import type { DocumentView, PlanView } from "./control.ts";
-import { decodeRecord, encodeRecord, interpret, type Reading, readTopology } from "./document-text.ts";
+import { writeDocument } from "./document-change.ts";
+import { DocumentDesk, type DocumentHost } from "./document-desk.ts";
+import { decodeRecord, documentKey, interpret, type Reading, readTopology } from "./document-text.ts";
+import { readTrial, trialKey } from "./document-trial.ts";
 
-/** Relative to the cluster's prefix. */
-export const documentKey = "document";
 const lastKnownFile = "document.yaml";
 const documentLimits = {
   /** How long a start waits for the store before it goes on with what it knows. */
@@ -43,8 +44,6 @@ export interface DocumentParts {
   readonly held: () => readonly HeldCidr[];
 }
 
-type Applied = PlanView & { readonly revision: string };
-
 export class DocumentKeeper {
   readonly #parts: DocumentParts;
   #store: Store | undefined;
@@ -58,11 +57,14 @@ export class DocumentKeeper {
   #follow: (settings: NodeSettings) => void = () => {};
   readonly #waiting = new Set<() => void>();
   #remembering: Promise<void> = Promise.resolve();
+  /** Where operators change it. */
+  readonly desk: DocumentDesk;
 
   constructor(parts: DocumentParts, first: Reading) {
     this.#parts = parts;
     this.#fileText = first.text;
     this.#ruling = { ...first, source: "file", revision: undefined };
+    this.desk = new DocumentDesk(this.#host());
   }
 
   get settings(): NodeSettings {
@@ -74,9 +76,13 @@ export class DocumentKeeper {
     const { file } = this.#parts,
       { source, warnings, text } = this.#ruling;
     const place = source === "file" ? file : "the store's document";
+    const { pending } = this.desk.trials;
     return [
       ...warnings.map((warning) => `${place}:${warning}`),
       ...Object.values(this.#refusals),
+      ...(pending
+        ? [`the document goes back to the one before in ${pending.secondsLeft} s: \`podway confirm\` keeps it, \`podway rollback\` takes it back now.`]
+        : []),
       ...(source === "store" && this.#fileText !== text ? [`${file} differs from the store's document, which rules: \`podway plan ${file}\` shows how.`] : []),
     ];
   }
@@ -97,6 +103,7 @@ export class DocumentKeeper {
   async watch(signal: AbortSignal): Promise<void> {
     if (!this.#store) return;
     for await (const news of this.#store.watch(documentKey, signal)) await this.#hear(news, this.#store);
+    this.desk.trials.stop();
     await this.#remembering;
   }
 
@@ -107,6 +114,7 @@ export class DocumentKeeper {
     if (!read.ok) return this.#refuse("file", read.fault.text);
     this.#accept("file");
     this.#fileText = read.value.text;
+    if (!this.#store) this.desk.trials.see(undefined, false); // what the file says now is what somebody wants now
     if (!this.#store) this.#rule({ ...read.value, source: "file", revision: undefined });
     else if (this.#fileText !== this.#ruling.text)
       this.#say("warn", "config.file-differs", `${file} differs from the store's document, which rules: \`podway apply ${file}\` puts it into force.`);
@@ -123,46 +131,57 @@ export class DocumentKeeper {
     return ok({ changes: diffDocuments(this.#ruling.document, parsed.value.document, this.#parts.held()), document: parsed.value.document });
   }
 
-  /** Puts a document into the store by compare-and-swap on what rules here. Whatever fails, nothing changes. */
-  async apply(text: string, file: string): Promise<Outcome<Applied, CallerFault>> {
-    const plan = this.plan(text, file);
-    if (!plan.ok) return plan;
-    const { changes } = plan.value,
-      refused = changes.find((change) => change.effect === "refused");
-    if (refused) return failed(callerFault("config.refused", `${refused.path}: ${refused.text}`));
-    if (!this.#store) return failed(callerFault("config.no-store", `this node has no store, so its file rules: edit ${this.#parts.file} and send SIGHUP.`));
-    const { revision } = this.#ruling;
-    if (this.#refusals.store !== undefined) return failed(callerFault("config.not-followed", `${this.#refusals.store}; apply from a node that follows it`));
-    try {
-      const result =
-        revision === undefined
-          ? await this.#store.create(documentKey, encodeRecord(text))
-          : await this.#store.replace(documentKey, encodeRecord(text), revision);
-      if (!result.done)
-        return failed(callerFault("config.changed-meanwhile", "somebody else changed the document meanwhile: look at `podway plan` again, then apply."));
-      await this.#followed(result.revision);
-      return ok({ changes, revision: String(result.revision) });
-    } catch (cause) {
-      if (cause instanceof FaultError)
-        return failed(callerFault("config.store-away", `the store did not confirm it, so look at \`podway plan\` before you try again: ${cause.fault.text}`));
-      throw cause;
-    }
+  #host(): DocumentHost {
+    const { file, node } = this.#parts;
+    // oxlint-disable-next-line typescript/no-this-alias -- the getters below are another object's
+    const keeper = this;
+    return {
+      file,
+      node,
+      get store() {
+        return keeper.#store;
+      },
+      get text() {
+        return keeper.#ruling.text;
+      },
+      get revision() {
+        return keeper.#ruling.revision;
+      },
+      get fileText() {
+        return keeper.#fileText;
+      },
+      get refusal() {
+        return keeper.#refusals.store;
+      },
+      plan: (text, name) => this.plan(text, name),
+      rule: (reading) => this.#rule({ ...reading, source: "file", revision: undefined }),
+      keepFile: (text) => void (this.#fileText = text),
+      followed: (revision) => this.#followed(revision),
+      say: (event, text) => this.#say("warn", event, text),
+    };
   }
 
   async #hear(news: StoreNews, store: Store): Promise<void> {
     switch (news.kind) {
       case "put":
         if (news.entry.key === documentKey) this.#adopt(news.entry);
+        if (news.entry.key === trialKey) this.desk.trials.see(readTrial(news.entry), false);
+        if (news.entry.key === documentKey) this.desk.trials.seeDocument(news.entry.modRevision, false);
         break;
       case "snapshot": {
         const entry = news.entries.find(({ key }) => key === documentKey);
         this.#mustFill = entry === undefined;
         if (entry) this.#adopt(entry);
+        const trial = news.entries.find(({ key }) => key === trialKey);
+        this.desk.trials.see(trial && readTrial(trial), true);
+        this.desk.trials.seeDocument(entry?.modRevision, true);
         break;
       }
       case "delete":
+        if (news.key === trialKey) this.desk.trials.see(undefined, false);
         if (news.key !== documentKey) break;
         this.#seen = undefined;
+        this.desk.trials.seeDocument(undefined, false);
         this.#ruling = { ...this.#ruling, revision: undefined };
         this.#say("warn", "config.gone", "the document was removed from the store; what runs goes on unchanged, and `podway apply` puts one there");
         break;
@@ -188,9 +207,11 @@ export class DocumentKeeper {
 
   /** Gives an empty store a document; answers what it holds then, which may be another daemon's. */
   async #fill(store: Store, text: string): Promise<Entry | undefined> {
-    const made = await store.create(documentKey, encodeRecord(text));
-    this.#mustFill = false;
-    return made.done ? await store.get(documentKey) : made.current;
+    const standing = { revision: undefined, text, trial: this.desk.trials.trial };
+    const made = await writeDocument(store, standing, { text, by: "podwayd", node: this.#parts.node, how: "filled", changes: [] });
+    const entry = await store.get(documentKey);
+    this.#mustFill = made === undefined && entry === undefined; // a trial was in the way that the watch has yet to show
+    return entry;
   }
 
   /** The last known document, where the store does not answer or holds one that cannot be followed. */

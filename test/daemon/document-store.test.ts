@@ -8,8 +8,8 @@ import { FaultError, worldFault } from "#base/fault.ts";
 import type { Note } from "#base/note.ts";
 import type { NodeSettings } from "#base/settings.ts";
 import type { Instant } from "#base/time.ts";
-import { DocumentKeeper, documentKey } from "#daemon/document.ts";
-import { decodeRecord, encodeRecord, interpret } from "#daemon/document-text.ts";
+import { DocumentKeeper } from "#daemon/document.ts";
+import { decodeRecord, documentKey, encodeRecord, interpret } from "#daemon/document-text.ts";
 import { followable } from "#daemon/followable.ts";
 import type { Store } from "#ports/store.ts";
 import { until } from "./daemon-process.ts";
@@ -89,7 +89,7 @@ function reachable(isAway: () => boolean): Store {
     create: async (key, value, lease) => (isAway() ? refuse() : store.create(key, value, lease)),
     replace: async (key, value, revision, lease) => (isAway() ? refuse() : store.replace(key, value, revision, lease)),
     remove: (key, revision) => store.remove(key, revision),
-    transact: (compares, writes) => store.transact(compares, writes),
+    transact: async (compares, writes) => (isAway() ? refuse() : store.transact(compares, writes)),
     grant: (ttl) => store.grant(ttl),
     keepAlive: (lease) => store.keepAlive(lease),
     revoke: (lease) => store.revoke(lease),
@@ -119,13 +119,13 @@ describe("an empty store", () => {
 
   test("emptied while daemons run, it gets what rules again, not an older file", async () => {
     const one = await keeping(good).start(store);
-    expect((await one.keeper.apply(other, "t.yaml")).ok).toBe(true);
+    expect((await one.keeper.desk.apply(other, "t.yaml")).ok).toBe(true);
     const { modRevision } = (await store.get(documentKey))!;
     await store.remove(documentKey, modRevision);
     store.compact(); // a watcher that was away sees the store as it is, not how it came to be
     await until("it says so, or has filled it", async () => one.said("config.gone").length === 1 || (await stored()) !== undefined);
     expect(one.text).toBe(other);
-    const again = await one.keeper.apply(third, "t.yaml");
+    const again = await one.keeper.desk.apply(third, "t.yaml");
     expect(again.ok).toBe(true);
     expect(await stored()).toBe(third);
   });
@@ -135,7 +135,7 @@ describe("apply", () => {
   test("every daemon follows, each once", async () => {
     const one = await keeping(good).start(store),
       two = await keeping(good).start(store);
-    const applied = await one.keeper.apply(other, "t.yaml");
+    const applied = await one.keeper.desk.apply(other, "t.yaml");
     expect(applied).toMatchObject({ ok: true, value: { changes: [{ path: "timers.connectRetry", before: "1", after: "2", effect: "applied now" }] } });
     await until("both follow", () => one.text === other && two.text === other);
     expect([one.followed.length, two.followed.length]).toEqual([1, 1]);
@@ -144,7 +144,7 @@ describe("apply", () => {
   test("of two at once one wins, and the other is told to look again", async () => {
     const one = await keeping(good).start(store),
       two = await keeping(good).start(store);
-    const results = await Promise.all([one.keeper.apply(other, "t.yaml"), two.keeper.apply(third, "t.yaml")]);
+    const results = await Promise.all([one.keeper.desk.apply(other, "t.yaml"), two.keeper.desk.apply(third, "t.yaml")]);
     expect(results.filter(({ ok }) => ok)).toHaveLength(1);
     expect(results.find(({ ok }) => !ok)).toMatchObject({
       fault: { code: "config.changed-meanwhile", text: "somebody else changed the document meanwhile: look at `podway plan` again, then apply." },
@@ -157,12 +157,15 @@ describe("apply", () => {
     const one = await keeping(good).start(store),
       alone = keeping(loopbackDocument({ port: 1790 }));
     const { modRevision } = (await store.get(documentKey))!;
-    expect(await one.keeper.apply(changed(good, "asn: 64512", "asn: 0"), "t.yaml")).toMatchObject({
+    expect(await one.keeper.desk.apply(changed(good, "asn: 64512", "asn: 0"), "t.yaml")).toMatchObject({
       ok: false,
       fault: { text: "t.yaml:3:6: asn: expected at least 1, not 0" },
     });
-    expect(await one.keeper.apply(changed(good, "name: loopback", "name: other"), "t.yaml")).toMatchObject({ ok: false, fault: { code: "config.refused" } });
-    expect(await alone.keeper.apply(other, "t.yaml")).toMatchObject({ ok: false, fault: { code: "config.no-store" } });
+    expect(await one.keeper.desk.apply(changed(good, "name: loopback", "name: other"), "t.yaml")).toMatchObject({
+      ok: false,
+      fault: { code: "config.refused" },
+    });
+    expect(await alone.keeper.desk.apply(other, "t.yaml")).toMatchObject({ ok: false, fault: { code: "config.no-store" } });
     expect((await store.get(documentKey))!.modRevision).toBe(modRevision);
     expect(one.followed).toEqual([]);
   });
@@ -172,7 +175,7 @@ describe("apply", () => {
     const one = await keeping(good).start(reachable(() => isAway));
     isAway = true;
     const text = "the store did not confirm it, so look at `podway plan` before you try again: etcd at http://10.0.0.2:2379 cannot be reached";
-    expect(await one.keeper.apply(other, "t.yaml")).toEqual({ ok: false, fault: { whose: "caller", code: "config.store-away", text } });
+    expect(await one.keeper.desk.apply(other, "t.yaml")).toEqual({ ok: false, fault: { whose: "caller", code: "config.store-away", text } });
     expect(one.text).toBe(good);
   });
 });
@@ -201,7 +204,7 @@ describe("a document that is not followed", () => {
     expect(one.keeper.warnings).toEqual([sentence]);
     expect(one.text).toBe(good);
     expect(one.followed).toEqual([]);
-    expect(await one.keeper.apply(other, "t.yaml")).toMatchObject({ ok: false, fault: { code: "config.not-followed" } });
+    expect(await one.keeper.desk.apply(other, "t.yaml")).toMatchObject({ ok: false, fault: { code: "config.not-followed" } });
     await put(other);
     await until("a good one is followed", () => one.text === other);
     expect(one.keeper.warnings.filter((warning) => warning.includes("not followed"))).toEqual([]);
@@ -211,7 +214,7 @@ describe("a document that is not followed", () => {
 describe("the last known document", () => {
   test("rules a start without the store, and gives way to the store's", async () => {
     const one = await keeping(good).start(store);
-    await one.keeper.apply(other, "t.yaml");
+    await one.keeper.desk.apply(other, "t.yaml");
     const path = join(one.directory, "document.yaml");
     await until("it is kept", () => readFileSync(path, "utf8") === other);
     const two = keeping(good);
