@@ -27,8 +27,40 @@ export interface NodeSettings {
   readonly policies: Readonly<Record<string, PolicySettings>>;
   readonly kernel: KernelSettings;
   readonly lease: LeaseSettings;
+  /** Who is shown what this speaker hears and holds; undefined: nobody. */
+  readonly monitoring?: MonitoringSettings | undefined;
   /** Every declared node by name: for checks, `status --cluster` and the mesh. */
   readonly nodes: Readonly<Record<string, { readonly address: Ip; readonly address6: Ip | undefined; readonly roles: readonly string[] }>>;
+}
+
+export interface MonitoringSettings {
+  readonly bmp: readonly BmpSettings[];
+  readonly mrt: readonly MrtSettings[];
+}
+
+/** A monitoring station we connect to (RFC 7854). */
+export interface BmpSettings {
+  readonly name: string;
+  readonly address: Ip;
+  readonly port: number;
+  readonly source: Ip | undefined;
+  readonly views: readonly BmpView[];
+  /** 0: no reports. */
+  readonly statisticsSeconds: number;
+}
+export type BmpView = "pre-policy" | "loc-rib";
+
+/** A folder of MRT files (RFC 6396). */
+export interface MrtSettings {
+  readonly name: string;
+  readonly directory: string;
+  /** A dump of the tables this often; undefined: none. */
+  readonly tableSeconds: number | undefined;
+  /** True: what peers send is written as it comes, a new file every `rotateSeconds`. */
+  readonly updates: boolean;
+  readonly rotateSeconds: number;
+  /** Files of each kind that stay. */
+  readonly keep: number;
 }
 
 export interface ListenSettings {
@@ -99,6 +131,8 @@ export interface SessionSettings {
   readonly asRole?: AsRole | undefined;
   /** A neighbour that says no role is refused. */
   readonly strictRole?: boolean | undefined;
+  /** Routes of the session are told and taken as those of one that will be shut down soon (RFC 8326). */
+  readonly gracefulShutdown?: boolean | undefined;
   /** AS number we show this external neighbour instead of the node's. */
   readonly localAs?: number | undefined;
   /** The neighbour's AS is replaced by ours in the paths it is told. */

@@ -1,5 +1,5 @@
 /** Sessions of one node: with the other nodes as `reflection` says, with the outside as `peers` says. */
-import type { BfdSettings, FamilyName, PeerRole, PeerSettings, RangeSettings, SessionSettings } from "#base/settings.ts";
+import type { AttributeSettings, BfdSettings, FamilyName, PeerRole, PeerSettings, RangeSettings, SessionSettings } from "#base/settings.ts";
 import { type DeclaredNode, nodeSessions, sessionEnds } from "./declared-node.ts";
 import { type PeerEntry, selectorOf } from "./peer-schema.ts";
 import type { Document } from "./schema.ts";
@@ -81,6 +81,7 @@ function compileSession(document: Document, nodes: readonly DeclaredNode[], self
     import: peer.import,
     export: peer.export,
     maxPrefixes: peer.maxPrefixes,
+    attributes: peer.attributes === undefined ? usual.attributes : treatments(peer.attributes),
     bfd: peer.bfd && compileBfd(peer, peer.bfd, role),
   };
 }
@@ -108,6 +109,7 @@ function defaults(document: Document, nodes: readonly DeclaredNode[]): SessionSe
     import: [],
     export: [],
     maxPrefixes: undefined,
+    attributes: treatments(document.attributes),
   };
 }
 
@@ -119,4 +121,9 @@ function usualFamilies(document: Document, nodes: readonly DeclaredNode[]): read
 
 function restart(entry: Document["gracefulRestart"]): SessionSettings["gracefulRestart"] {
   return entry === "off" ? undefined : { restartSeconds: entry.restart, staleSeconds: entry.stale };
+}
+
+function treatments(entries: Document["attributes"]): readonly AttributeSettings[] | undefined {
+  if (entries.length === 0) return undefined;
+  return entries.map((entry) => ({ type: entry.type, treatment: entry.do === "discard" ? "discard" : "withdraw" }));
 }

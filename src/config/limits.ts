@@ -13,6 +13,8 @@ export const limits = {
   peers: 4096,
   /** Peers with BFD: each has a session with packets every few hundred milliseconds. */
   bfdPeers: 1000,
+  /** Path attributes an operator treats otherwise: there are 255 types. */
+  attributes: 64,
   policies: 256,
   policyRules: 1024,
   policyNames: 16,

@@ -1,7 +1,7 @@
 /** `nodes:`, `listen:`, timers: who there is and how its BGP speaker behaves. */
 import { z } from "zod";
 import { limits } from "./limits.ts";
-import { Address, Address4, Address6, Asn, Port, duration } from "./scalar-schema.ts";
+import { Address, Address4, Address6, Asn, Port, duration, sentence } from "./scalar-schema.ts";
 
 export const Listen = z.union(
   [
@@ -27,6 +27,34 @@ export const GracefulRestart = z.union(
   ],
   { error: "expected off, or { restart: 120s, stale: 300s }" },
 );
+
+/** What carries the routes themselves: without it there is nothing left to keep. */
+const carriers: readonly number[] = [1, 2, 3, 14, 15];
+/** Without them, routes from within the AS compare wrongly, or go round for ever. */
+const internal: Readonly<Record<number, string>> = { 5: "LOCAL_PREF", 9: "ORIGINATOR_ID", 10: "CLUSTER_LIST" };
+
+const Attribute = z
+  .strictObject({
+    type: z.int().min(1).max(255).meta({ description: "Type code of the path attribute, as IANA lists them." }),
+    do: z.enum(["discard", "treat-as-withdraw"]).meta({
+      description: "`discard`: the route goes on without it. `treat-as-withdraw`: routes that have it are not taken, and what the peer said of them before is withdrawn.",
+    }),
+  })
+  .superRefine(({ type, do: what }, context) => {
+    const refuse = (message: string): void => context.addIssue({ code: "custom", message, path: ["type"], ...sentence });
+    if (carriers.includes(type)) refuse(`attribute ${type} is mandatory: no route can be without it; filter the routes by a policy instead`);
+    else if (internal[type] !== undefined && what === "discard")
+      refuse(`${internal[type]} is mandatory or guards against loops within an AS and cannot be discarded; write do: treat-as-withdraw, or a policy`);
+  });
+
+export const Attributes = z
+  .array(Attribute)
+  .max(limits.attributes)
+  .superRefine((list, context) => {
+    for (const [i, { type }] of list.entries())
+      if (list.findIndex((one) => one.type === type) < i)
+        context.addIssue({ code: "custom", message: `attribute ${type} is named twice; keep one of the two`, path: [i, "type"], ...sentence });
+  });
 
 export const HoldTime = duration(3, 65535, true);
 

@@ -1,7 +1,7 @@
 /** `peers:`, neighbours outside the document's nodes, and ranges of neighbours that may come. */
 import { z } from "zod";
 import { limits } from "./limits.ts";
-import { GracefulRestart, HoldTime } from "./node-schema.ts";
+import { Attributes, GracefulRestart, HoldTime } from "./node-schema.ts";
 import { PolicyName } from "./policy-schema.ts";
 import { Address, Asn, Cidr, Name, Port, Secret, duration, interval } from "./scalar-schema.ts";
 import { type Selector as NodeSelector, parseSelector } from "./selector.ts";
@@ -74,6 +74,9 @@ export const Peer = z.strictObject({
     .max(100_000_000)
     .optional()
     .meta({ description: "Close the session when it sends more (Cease, RFC 4486); no limit if left out." }),
+  attributes: Attributes.optional().meta({
+    description: "What is done to path attributes of this neighbour's, for an incident; the document's `attributes` if left out, `[]` for nothing.",
+  }),
   bfd: Bfd.optional().meta({
     description: "Watch the path with BFD (RFC 5880), so that the session ends within moments of a failure; needs `address`. `{}` takes 300 ms and 3.",
   }),

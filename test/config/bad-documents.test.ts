@@ -25,7 +25,7 @@ const rows: readonly Row[] = [
     name: "a key nobody knows",
     from: "name: quickstart",
     to: "name: quickstart\ncolour: green",
-    says: [["colour", "q.yaml:3:1: colour: unknown key; the keys here are podway, name, asn, store, listen, reflection, timers, gracefulRestart and 8 more"]],
+    says: [["colour", "q.yaml:3:1: colour: unknown key; the keys here are podway, name, asn, store, listen, reflection, timers, gracefulRestart and 9 more"]],
   },
   {
     name: "a missing key",
@@ -40,6 +40,29 @@ const rows: readonly Row[] = [
     from: section("nodes", "peers"),
     to: "",
     says: [["podway", "q.yaml:1:1: nodes: is missing; add it (Node name → node; the name is the host name, or what `--node` says)"]],
+  },
+  {
+    name: "an attribute that every route has",
+    from: "asn: 64512",
+    to: "asn: 64512\nattributes: [{ type: 2, do: discard }]",
+    says: [["2", "q.yaml:4:22: attributes[0].type: attribute 2 is mandatory: no route can be without it; filter the routes by a policy instead"]],
+  },
+  {
+    name: "an attribute that guards against loops",
+    from: "asn: 64512",
+    to: "asn: 64512\nattributes: [{ type: 128, do: treat-as-withdraw }, { type: 10, do: discard }]",
+    says: [
+      [
+        "10",
+        "q.yaml:4:58: attributes[1].type: CLUSTER_LIST is mandatory or guards against loops within an AS and cannot be discarded; write do: treat-as-withdraw, or a policy",
+      ],
+    ],
+  },
+  {
+    name: "an attribute named twice",
+    from: "asn: 64512",
+    to: "asn: 64512\nattributes: [{ type: 128, do: discard }, { type: 128, do: treat-as-withdraw }]",
+    says: [["128", "q.yaml:4:48: attributes[1].type: attribute 128 is named twice; keep one of the two"]],
   },
   { name: "another format", from: "podway: 1", to: "podway: 2", says: [["2", "q.yaml:1:9: podway: expected 1, not 2"]] },
   {

@@ -10,7 +10,7 @@ import { isConfederation, mergeAs4Path, needsFourOctets } from "./as-path.ts";
 import { type AttributeDraft, type AttributeRow, attributeRow, attributeRows, type DraftKey, mayComeFrom } from "./attribute-row.ts";
 import { asTrans, attributeFlag, attributeType, errorCode, maxMessageLength, updateSubcode } from "./constants.ts";
 import { type PeerFault, peerFault } from "./notification.ts";
-import { type AttributeContext, type AttributeFault, type Cost, type KnownAttributes, type MpReach, type MpUnreach, strongest } from "./path-attributes.ts";
+import { type AttributeContext, type AttributeFault, type Cost, type KnownAttributes, type MpReach, type MpUnreach, strongest, type Treatment } from "./path-attributes.ts";
 
 /** All of one UPDATE's path attributes but those that carry prefixes. */
 export interface PathAttributes extends KnownAttributes {
@@ -73,6 +73,11 @@ export function decodeAttributes(bytes: Uint8Array, start: number, end: number, 
     }
     at += head + length;
     const raw = bytes.subarray(from, at);
+    const treatment = context.treatments?.get(type);
+    if (treatment !== undefined) {
+      blame(configured(type, treatment));
+      continue;
+    }
     if (seen.has(type)) {
       blame(duplicate(type));
       continue;
@@ -132,6 +137,13 @@ function duplicate(type: number): AttributeFault {
   const mp = type === attributeType.mpReach || type === attributeType.mpUnreach;
   const name = attributeRow(type)?.name ?? `attribute ${type}`;
   return fault({ type, cost: mp ? "reset" : "discard", subcode: updateSubcode.malformedAttributeList, text: `${name} is there twice` });
+}
+
+/** Neither flags nor length nor value were looked at: nothing of it is to hurt, whatever it is. */
+function configured(type: number, treatment: Treatment): AttributeFault {
+  const name = attributeRow(type)?.name ?? `attribute ${type}`;
+  const text = treatment === "discard" ? `${name} is discarded as configured` : `routes with ${name} are treated as withdrawn as configured`;
+  return { ...fault({ type, cost: treatment, subcode: updateSubcode.optionalAttribute, text }), configured: true };
 }
 
 function fault(of: Omit<AttributeFault, "data">, data: Uint8Array = new Uint8Array(0)): AttributeFault {

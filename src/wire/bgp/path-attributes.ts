@@ -66,7 +66,12 @@ export interface AttributeFault {
   readonly subcode: number;
   /** Data field of that NOTIFICATION (RFC 4271 §6.3): a copy. */
   readonly data: Uint8Array;
+  /** Not malformed: an operator has this attribute treated like that (`AttributeContext.treatments`). */
+  readonly configured?: true;
 }
+
+/** What an operator has done to attributes of a type, read or not: the attribute is left out, or its routes are. */
+export type Treatment = "discard" | "withdraw";
 
 export interface AttributeContext {
   /** The peer is in our AS. */
@@ -75,4 +80,6 @@ export interface AttributeContext {
   readonly fourOctetAs: boolean;
   /** Families (`familyKey`) whose prefixes come from this peer with path identifiers (RFC 7911); none if absent. */
   readonly addPath?: readonly number[];
+  /** By attribute type; none if absent. Never of a mandatory attribute or one that carries prefixes. */
+  readonly treatments?: ReadonlyMap<number, Treatment>;
 }

@@ -35,7 +35,7 @@ export function validateUpdate(decoded: DecodedAttributes, hasNlri: boolean, con
   const reachable = hasNlri || (reach !== undefined && reach.nlriStart < reach.nlriEnd);
   const found = reachable ? [...faults, ...meaning(decoded, hasNlri, context)] : faults;
   const cost = found.reduce<Cost>((worst, one) => strongest(worst, one.cost), "none");
-  const bad = found.find((one) => one.cost === "withdraw");
+  const bad = found.find((one) => one.cost === "withdraw" && !one.configured);
   if (!bad || reachable) return { cost, faults: found };
   // RFC 7606 §5.2: nothing reachable was seen that a withdraw could be applied to, so it may have been overlooked.
   const text = `${bad.text}, and no reachable prefix to withdraw for it`;
