@@ -16,6 +16,7 @@ import type { Action } from "./actions.ts";
 import type { State } from "./fsm/fsm.ts";
 import type { RestartState, SpeakerIdentity } from "./fsm/negotiate.ts";
 import { cease, ceaseWithText } from "./fsm/retention.ts";
+import { describeNeighbour } from "./neighbour-description.ts";
 import { Peer, type PeerFacts, factsOfPeer } from "./peer.ts";
 import type { Session, SessionOpens } from "./session.ts";
 import type { SessionSink, SessionTerms } from "./terms.ts";
@@ -80,6 +81,8 @@ export class Neighbours {
   readonly #connections = new Map<number, Owned>();
   readonly #agenda = new Agenda();
   readonly #refused = new Set<Ip>();
+  /** Whom an operator keeps down and what they are told; by name, so that it outlives documents and dynamic neighbours. */
+  readonly #shutDown = new Map<string, string>();
   #actions: Action[] = [];
   #stopped = false;
 
@@ -201,12 +204,29 @@ export class Neighbours {
     }
   }
 
-  /** Administrative reset of one neighbour. False if there is none of this name. */
-  reset(peerName: string, text: string, now: Instant): boolean {
-    const peer = this.#all().find(({ facts }) => facts.name === peerName);
-    peer?.reset(ceaseSubcode.administrativeReset, text, now);
+  /** Administrative reset of one neighbour; `hard`: neither side keeps routes of the other. False if there is none of this name. */
+  reset(peerName: string, text: string, now: Instant, hard = false): boolean {
+    const peer = this.#named(peerName);
+    peer?.reset(ceaseSubcode.administrativeReset, text, now, hard);
     if (peer) this.#settle(peer, now);
     return peer !== undefined;
+  }
+
+  /** Keeps the neighbour of this name down, now or whenever it comes, until it is enabled (RFC 4271 ManualStop, RFC 9003). */
+  shutDown(peerName: string, text: string, now: Instant): void {
+    this.#shutDown.set(peerName, text);
+    const peer = this.#named(peerName);
+    peer?.stop(keptDown(text), now, ceaseWithText(ceaseSubcode.administrativeShutdown, text));
+    if (peer) this.#settle(peer, now);
+  }
+  enable(peerName: string, now: Instant): void {
+    const peer = this.#shutDown.delete(peerName) ? this.#named(peerName) : undefined;
+    if (peer && !this.#stopped) peer.start(now);
+    if (peer) this.#settle(peer, now);
+  }
+  /** Names that are kept down. */
+  shutDownNames(): ReadonlyMap<string, string> {
+    return this.#shutDown;
   }
 
   /** BFD finds the path to this neighbour broken; `text` says why, a sentence without subject. */
@@ -217,11 +237,11 @@ export class Neighbours {
   }
 
   info(): readonly NeighbourInfo[] {
-    return this.#all().map(describe);
+    return this.#all().map(describeNeighbour);
   }
   byId(peer: number): NeighbourInfo | undefined {
     const found = this.#byId[peer];
-    return found && describe(found);
+    return found && describeNeighbour(found);
   }
   isEstablished(peer: number): boolean {
     return this.#byId[peer]?.state === "Established";
@@ -235,6 +255,9 @@ export class Neighbours {
     return this.#byId[peer]?.connection;
   }
 
+  #named(name: string): Peer | undefined {
+    return this.#all().find(({ facts }) => facts.name === name);
+  }
   #all(): Peer[] {
     return this.#byId.filter((peer) => peer !== undefined);
   }
@@ -289,7 +312,9 @@ export class Neighbours {
     const peer = new Peer(id, facts, world, now);
     this.#byId[id] = peer;
     this.#byAddress.set(facts.address, peer);
-    if (!this.#stopped) peer.start(now);
+    const kept = this.#shutDown.get(facts.name);
+    if (kept !== undefined) peer.stop(keptDown(kept), now);
+    else if (!this.#stopped) peer.start(now);
     this.#settle(peer, now);
     return peer;
   }
@@ -325,7 +350,8 @@ export class Neighbours {
   #adopt(peer: Peer, facts: PeerFacts, now: Instant): void {
     const old = peer.facts;
     peer.configure(facts, now);
-    if (sessionKey(old) !== sessionKey(facts)) peer.reset(ceaseSubcode.otherConfigurationChange, "settings of the session were changed", now);
+    if (sessionKey(old) !== sessionKey(facts) && !this.#shutDown.has(facts.name))
+      peer.reset(ceaseSubcode.otherConfigurationChange, "settings of the session were changed", now);
     this.#settle(peer, now);
   }
 
@@ -347,6 +373,7 @@ export class Neighbours {
   }
 }
 
+const keptDown = (text: string): string => `shut down by an operator${text === "" ? "" : `: ${text}`}`;
 const lengthOf = (prefix: Prefix): number => prefixParts(prefix).length;
 
 /** True if the neighbour `facts` is the one that `settings` describe now: another address or AS is somebody else. */
@@ -362,33 +389,4 @@ function sessionKey({ source, session }: PeerFacts): string {
 
 function factsOfRange(range: RangeSettings, address: Ip): PeerFacts {
   return { name: `${range.name}-${address}`, address, port: 179, source: undefined, session: range, range: range.name };
-}
-
-function describe(peer: Peer): NeighbourInfo {
-  const { id, facts, terms } = peer;
-  return {
-    id,
-    name: facts.name,
-    address: facts.address,
-    asn: facts.session.remoteAs,
-    role: facts.session.role,
-    settings: facts.session,
-    dynamic: peer.isDynamic,
-    range: facts.range,
-    state: peer.state,
-    reason: peer.reason,
-    since: peer.since,
-    families: terms ? terms.families.map((family) => (family === 0 ? "ipv4" : "ipv6")) : [],
-    holdSeconds: terms?.holdSeconds ?? null,
-    remoteId: terms?.remoteId ?? null,
-    flaps: peer.flaps,
-    gracefulRestart: terms?.gracefulRestart !== undefined,
-    updatesIn: peer.updatesIn,
-    notificationsIn: peer.notificationsIn,
-    notificationsOut: peer.notificationsOut,
-    lastSent: peer.lastSent,
-    lastReceived: peer.lastReceived,
-    attempts: peer.backOff.attempts,
-    terms,
-  };
 }

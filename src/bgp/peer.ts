@@ -132,10 +132,12 @@ export class Peer implements SessionHost {
   }
 
   /** Administrative reset, or a change of settings (RFC 4486): begins anew at once. */
-  reset(subcode: typeof ceaseSubcode.administrativeReset | typeof ceaseSubcode.otherConfigurationChange, text: string, now: Instant): void {
+  // oxlint-disable-next-line max-params -- `hard` is of one caller alone
+  reset(subcode: typeof ceaseSubcode.administrativeReset | typeof ceaseSubcode.otherConfigurationChange, text: string, now: Instant, hard = false): void {
     this.backOff.reset();
     this.#plain = false;
-    const fault = subcode === ceaseSubcode.administrativeReset ? ceaseWithText(subcode, text) : cease(subcode, text);
+    const soft = subcode === ceaseSubcode.administrativeReset ? ceaseWithText(subcode, text) : cease(subcode, text);
+    const fault = hard ? hardened(soft, this.terms) : soft;
     this.#dropSecond(fault, text, now);
     this.#primary.stop(text, true, now, fault);
     this.notice(now);

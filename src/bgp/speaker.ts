@@ -124,6 +124,29 @@ export class Speaker {
     const isReturning = this.rib.peers.holdsOld(id) > 0 && !this.rib.hasToldAll(id);
     if (!isReturning) this.neighbours.bfdDown(id, text, now);
   }
+  /** An operator ends the session; it comes back by itself. False if there is no neighbour of this name. */
+  reset(name: string, { text, hard }: { readonly text: string; readonly hard: boolean }, now: Instant): boolean {
+    this.#now = now;
+    return this.neighbours.reset(name, text, now, hard);
+  }
+  /** Keeps a neighbour down, whether it is there yet or not, until it is enabled. */
+  shutDown(name: string, text: string, now: Instant): void {
+    this.#now = now;
+    this.neighbours.shutDown(name, text, now);
+  }
+  enable(name: string, now: Instant): void {
+    this.#now = now;
+    this.neighbours.enable(name, now);
+  }
+  /** In: asks the peer to tell everything again (RFC 2918); out: tells it everything again. False if its session does not allow for it. */
+  refresh(peer: number, direction: "in" | "out", now: Instant): boolean {
+    this.#now = now;
+    const terms = this.isUp(peer) ? this.neighbours.byId(peer)?.terms : undefined;
+    if (!terms || (direction === "in" && !terms.routeRefresh)) return false;
+    if (direction === "in") this.askAgain(peer);
+    else for (const family of terms.families) this.rib.refresh(peer, family, refreshSubtype.request, now);
+    return true;
+  }
   stop(mode: "restart" | "shutdown", text: string, now: Instant): void {
     this.#now = now;
     this.neighbours.stop(mode, text, now);
