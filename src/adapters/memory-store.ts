@@ -5,11 +5,12 @@
  * put them on the disk, then their callers and the watchers are told. If the write fails the batch is taken back, so that
  * nobody, readers included, ever sees what the disk does not hold.
  */
+import { join } from "node:path";
 import type { Clock } from "#ports/clock.ts";
 import type { Compare, Entry, Store, StoreNews, SwapResult, Write } from "#ports/store.ts";
-import { Journal } from "./memory-journal.ts";
+import { LineJournal } from "./line-journal.ts";
 import { DirectoryLock } from "./directory-lock.ts";
-import { MemoryState, type Transaction } from "./memory-state.ts";
+import { MemoryState, type StateImage, type Transaction } from "./memory-state.ts";
 import { Backoff } from "./store-backoff.ts";
 import { checkTtl, checkWrites, storeClosed } from "./store-limits.ts";
 
@@ -23,6 +24,8 @@ const memoryLimits = {
 } as const;
 
 const locked = { file: "store.lock", code: "store", user: "the embedded store", place: "the embedded store in" } as const;
+
+const owner = { name: "the embedded store", code: "store" } as const;
 
 export interface MemoryStore extends Store {
   /** Forgets past changes, as etcd's compaction does: watchers that lag behind get a snapshot. */
@@ -40,9 +43,9 @@ export async function createMemoryStore(options: { readonly clock: Clock; readon
   if (options.directory === undefined) return new EmbeddedStore(state, options.clock, undefined);
   const lock = await DirectoryLock.take(options.directory, locked);
   try {
-    const { journal, content } = await Journal.open(options.directory, state.image());
+    const { journal, content } = await LineJournal.open<StateImage, Transaction>(join(options.directory, "store.journal"), owner, state.image());
     if (content.image) state.load(content.image);
-    for (const transaction of content.transactions) state.apply(transaction);
+    for (const transaction of content.steps) state.apply(transaction);
     return new EmbeddedStore(state, options.clock, { journal, lock });
   } catch (cause) {
     await lock.release();
@@ -59,7 +62,7 @@ interface Job {
 class EmbeddedStore implements MemoryStore {
   readonly #state: MemoryState;
   readonly #clock: Clock;
-  readonly #disk: { readonly journal: Journal; readonly lock: DirectoryLock } | undefined;
+  readonly #disk: { readonly journal: LineJournal<StateImage, Transaction>; readonly lock: DirectoryLock } | undefined;
   /** Lease → instant it ends, in milliseconds of the clock. */
   readonly #ends = new Map<string, number>();
   #jobs: Job[] = [];
@@ -74,7 +77,7 @@ class EmbeddedStore implements MemoryStore {
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
-  constructor(state: MemoryState, clock: Clock, disk: { readonly journal: Journal; readonly lock: DirectoryLock } | undefined) {
+  constructor(state: MemoryState, clock: Clock, disk: { readonly journal: LineJournal<StateImage, Transaction>; readonly lock: DirectoryLock } | undefined) {
     this.#state = state;
     this.#clock = clock;
     this.#disk = disk;

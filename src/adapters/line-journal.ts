@@ -1,13 +1,12 @@
 /**
- * The embedded store's file: one line per write(2), `crc32 json`, synced before anybody is told. The first line is the whole
- * state, the others lists of transactions. Only the last line can be torn, and then nobody was told of it, so it is dropped;
- * damage before a good line is no tear, and the file is refused rather than half of it forgotten.
+ * A state and what happened to it since, in one file: one line per write(2), `crc32 json`, synced before anybody is told. The first
+ * line is the whole state, the others lists of steps. Only the last line can be torn, and then nobody was told of it, so it is
+ * dropped; damage before a good line is no tear, and the file is refused rather than half of it forgotten.
  */
 import { type FileHandle, open, readFile, rename, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname } from "node:path";
 import { crc32 } from "node:zlib";
 import { FaultError, callerFault, worldFault } from "#base/fault.ts";
-import type { StateImage, Transaction } from "./memory-state.ts";
 
 const journalLimits = {
   /** The state is written anew when the journal is this long, and at least so many times as long as the state alone. */
@@ -16,55 +15,72 @@ const journalLimits = {
 } as const;
 const newline = 0x0a;
 
-export interface JournalContent {
-  readonly image: StateImage | undefined;
-  readonly transactions: readonly Transaction[];
+/** Whose journal it is, for sentences: `the embedded store`, and the beginning of the codes of its faults: `store`. */
+export interface JournalOwner {
+  readonly name: string;
+  readonly code: string;
+}
+
+export interface JournalContent<Image, Step> {
+  readonly image: Image | undefined;
+  readonly steps: readonly Step[];
   /** Octets of a torn last line that were dropped. */
   readonly torn: number;
 }
 
-export class Journal {
+export class LineJournal<Image, Step> {
   readonly #path: string;
+  readonly #owner: JournalOwner;
   #file: FileHandle;
   #octets: number;
   #imageOctets: number;
 
-  private constructor(path: string, file: FileHandle, octets: number, imageOctets: number) {
-    this.#path = path;
+  private constructor(place: Place, file: FileHandle, octets: number, imageOctets: number) {
+    this.#path = place.path;
+    this.#owner = place.owner;
     this.#file = file;
     this.#octets = octets;
     this.#imageOctets = imageOctets;
   }
 
-  /** Opens or makes `directory/store.journal`; what it held comes with it. Rejects with a sentence if the file is damaged. */
-  static async open(directory: string, empty: StateImage): Promise<{ readonly journal: Journal; readonly content: JournalContent }> {
-    const path = join(directory, "store.journal");
+  /** Opens or makes the file; what it held comes with it. Rejects with a sentence if the file is damaged. */
+  static async open<Image, Step>(
+    path: string,
+    owner: JournalOwner,
+    empty: Image,
+  ): Promise<{ readonly journal: LineJournal<Image, Step>; readonly content: JournalContent<Image, Step> }> {
+    const place = { path, owner };
     const bytes = await readFile(path).catch((cause: NodeJS.ErrnoException) => {
       if (cause.code === "ENOENT") return undefined;
-      throw worldError("store.journal-unreadable", `the embedded store cannot read ${path}: ${cause.message}`, cause);
+      throw worldError(`${owner.code}.journal-unreadable`, `${owner.name} cannot read ${path}: ${cause.message}`, cause);
     });
-    const { lines, good, firstOctets } = readLines(bytes ?? Buffer.alloc(0), path);
+    const { lines, good, firstOctets } = readLines(bytes ?? Buffer.alloc(0), place);
     if (lines.length === 0) {
       const line = toLine(empty);
-      const file = await replaceFile(path, line);
-      return { journal: new Journal(path, file, line.length, line.length), content: { image: undefined, transactions: [], torn: bytes?.length ?? 0 } };
+      const file = await replaceFile(place, line);
+      const journal = new LineJournal<Image, Step>(place, file, line.length, line.length);
+      return { journal, content: { image: undefined, steps: [], torn: bytes?.length ?? 0 } };
     }
     const file = await open(path, "r+");
     await file.truncate(good);
     await file.datasync();
-    const content = { image: lines[0] as StateImage, transactions: lines.slice(1).flat() as Transaction[], torn: bytes!.length - good };
-    return { journal: new Journal(path, file, good, firstOctets), content };
+    const content = { image: lines[0] as Image, steps: lines.slice(1).flat() as Step[], torn: bytes!.length - good };
+    return { journal: new LineJournal<Image, Step>(place, file, good, firstOctets), content };
   }
 
   /** On the disk when it resolves. When it rejects the file is as it was, or, if even that fails, every later append fails too. */
-  async append(transactions: readonly Transaction[]): Promise<void> {
-    const line = toLine(transactions);
+  async append(steps: readonly Step[]): Promise<void> {
+    const line = toLine(steps);
     try {
       await writeAll(this.#file, line, this.#octets);
       await this.#file.datasync();
     } catch (cause) {
       await this.#file.truncate(this.#octets).catch(() => this.#file.close());
-      throw worldError("store.journal-failed", `the embedded store cannot write ${this.#path}: ${(cause as Error).message}; free the disk`, cause);
+      throw worldError(
+        `${this.#owner.code}.journal-failed`,
+        `${this.#owner.name} cannot write ${this.#path}: ${(cause as Error).message}; free the disk`,
+        cause,
+      );
     }
     this.#octets += line.length;
   }
@@ -74,9 +90,9 @@ export class Journal {
   }
 
   /** Writes the state anew, beside the old file, and puts it in its place. */
-  async rewrite(image: StateImage): Promise<void> {
+  async rewrite(image: Image): Promise<void> {
     const line = toLine(image);
-    const file = await replaceFile(this.#path, line);
+    const file = await replaceFile({ path: this.#path, owner: this.#owner }, line);
     await this.#file.close();
     this.#file = file;
     this.#octets = this.#imageOctets = line.length;
@@ -98,7 +114,12 @@ function fromLine(line: Buffer): unknown {
   return JSON.parse(json.toString()) as unknown;
 }
 
-function readLines(bytes: Buffer, path: string): { readonly lines: unknown[]; readonly good: number; readonly firstOctets: number } {
+interface Place {
+  readonly path: string;
+  readonly owner: JournalOwner;
+}
+
+function readLines(bytes: Buffer, { path, owner }: Place): { readonly lines: unknown[]; readonly good: number; readonly firstOctets: number } {
   const lines: unknown[] = [];
   let good = 0,
     firstOctets = 0,
@@ -108,7 +129,10 @@ function readLines(bytes: Buffer, path: string): { readonly lines: unknown[]; re
     const value = end < 0 ? undefined : fromLine(bytes.subarray(at, end));
     if (value !== undefined && isTorn)
       throw new FaultError(
-        callerFault("store.journal-damaged", `the embedded store's journal ${path} is damaged at octet ${good}; restore it, or move it away to start empty`),
+        callerFault(
+          `${owner.code}.journal-damaged`,
+          `${owner.name}: the journal ${path} is damaged at octet ${good}; restore it, or move it away to start empty`,
+        ),
       );
     if (value === undefined) isTorn = true;
     else {
@@ -122,7 +146,7 @@ function readLines(bytes: Buffer, path: string): { readonly lines: unknown[]; re
 }
 
 /** An open file at `path` that holds `line`, put there whole or not at all. */
-async function replaceFile(path: string, line: Buffer): Promise<FileHandle> {
+async function replaceFile({ path, owner }: Place, line: Buffer): Promise<FileHandle> {
   const beside = `${path}.new`;
   let file: FileHandle | undefined;
   try {
@@ -131,12 +155,12 @@ async function replaceFile(path: string, line: Buffer): Promise<FileHandle> {
     await writeAll(file, line, 0);
     await file.sync();
     await rename(beside, path);
-    const directory = await open(join(path, ".."), "r");
+    const directory = await open(dirname(path), "r");
     await directory.sync().finally(() => directory.close());
     return file;
   } catch (cause) {
     await file?.close();
-    throw worldError("store.journal-failed", `the embedded store cannot write ${path}: ${(cause as Error).message}; check the state directory`, cause);
+    throw worldError(`${owner.code}.journal-failed`, `${owner.name} cannot write ${path}: ${(cause as Error).message}; check the state directory`, cause);
   }
 }
 

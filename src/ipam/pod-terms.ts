@@ -1,0 +1,95 @@
+/** What the allocator of pod addresses is told and what it says (pods.ts). Times are seconds of the wall clock: what is kept for a day outlives a reboot. */
+import type { Family, Ip, Mac } from "#base/ip.ts";
+import type { Prefix } from "#base/prefix.ts";
+
+/** One pool as this node hands addresses out of it. */
+export interface PodPool {
+  readonly name: string;
+  readonly family: Family;
+  /** The whole pool, and this node's part of it (undefined: none held). */
+  readonly pool: Prefix;
+  readonly cidr: Prefix | undefined;
+  /** False: what is there stays, nothing new is handed out. */
+  readonly active: boolean;
+  /** Whether addresses may be handed out at all now; an own CIDR that is in doubt still may. */
+  readonly rules: PodRules;
+}
+
+export interface PodRules {
+  /** Unasked, addresses come out of these alone; empty: out of the whole CIDR. */
+  readonly ranges: readonly AddressRange[];
+  /** Never a pod's. */
+  readonly exclude: readonly AddressRange[];
+  /** Only for who asks for exactly this address. */
+  readonly reserve: readonly AddressRange[];
+  /** Names, or beginnings that end in `*`; empty: everybody. */
+  readonly namespaces: readonly string[];
+  /** Namespace → how many addresses on this node; `*` for each one not named. */
+  readonly quota: Readonly<Record<string, number>>;
+  readonly coolDownSeconds: number;
+  /** How long a freed address waits for its owner; 0: not at all. */
+  readonly keepSeconds: number;
+}
+
+/** Both ends belong to it. */
+export interface AddressRange {
+  readonly first: Ip;
+  readonly last: Ip;
+}
+
+export type PodState = "used" | "kept" | "cooling" | "reserved" | "quarantined" | "elsewhere";
+
+/** All that is known of one address that is not simply free; the journal's entry. */
+export interface PodRecord {
+  readonly address: Ip;
+  readonly pool: string;
+  /** The node's CIDR it was handed out of. */
+  readonly cidr: Prefix;
+  readonly state: PodState;
+  readonly since: number;
+  /** End of kept, cooling and quarantined. */
+  readonly until?: number;
+  readonly containerId?: string;
+  readonly ifname?: string;
+  readonly network?: string;
+  readonly owner?: string;
+  readonly namespace?: string;
+  readonly mac?: Mac;
+  readonly labels?: Readonly<Record<string, string>>;
+  /** Set while an operator keeps it: it goes back to reserved, not to free. */
+  readonly reservation?: { readonly owner?: string; readonly reason?: string };
+  /** Node that has it (state elsewhere). */
+  readonly node?: string;
+  /** Why it is quarantined. */
+  readonly reason?: string;
+}
+
+/** One address's step. `after` undefined: it is free and forgotten. */
+export interface PodChange {
+  readonly address: Ip;
+  readonly before: PodRecord | undefined;
+  readonly after: PodRecord | undefined;
+}
+
+export interface PodKey {
+  readonly containerId: string;
+  readonly ifname: string;
+}
+
+export interface PodRequest extends PodKey {
+  readonly network?: string;
+  /** Pools by name, one address of each. */
+  readonly pools: readonly string[];
+  /** One of each pool that holds it, instead of a free one. */
+  readonly addresses: readonly Ip[];
+  readonly mac?: Mac;
+  readonly owner?: string;
+  readonly namespace?: string;
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+export interface PodGrant {
+  readonly records: readonly PodRecord[];
+  /** Empty when it was granted before. */
+  readonly changes: readonly PodChange[];
+}
