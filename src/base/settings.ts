@@ -141,9 +141,21 @@ export interface SessionSettings {
   readonly allowAsIn?: number | undefined;
   /** What is done to attributes of the neighbour's, whatever is in them; each type once. */
   readonly attributes?: readonly AttributeSettings[] | undefined;
+  /** Several paths of one prefix (RFC 7911); undefined: neither way. */
+  readonly addPath?: AddPathSettings | undefined;
+  /** IPv4 routes may have an IPv6 next hop (RFC 8950). */
+  readonly extendedNextHop?: boolean | undefined;
   /** Bidirectional forwarding detection of the path to the neighbour; undefined: none. */
   readonly bfd?: BfdSettings | undefined;
 }
+
+export interface AddPathSettings {
+  readonly receive: boolean;
+  readonly send: PathCount;
+}
+
+/** How many paths of one prefix a peer is told; 0 stands for the best alone, without a path identifier. */
+export type PathCount = number | "all";
 
 export interface RestartSettings {
   readonly restartSeconds: number;

@@ -1,6 +1,6 @@
 /** What two OPENs agreed on, as numbers the RIB uses on its hot path. Shared by fsm/negotiate.ts, session.ts, rib/ and reflector/. */
 import type { Ip } from "#base/ip.ts";
-import type { PeerRole } from "#base/settings.ts";
+import type { PathCount, PeerRole } from "#base/settings.ts";
 
 /** Dense index of an address family inside the engine: AFI 1 SAFI 1, AFI 2 SAFI 1. */
 export const ipv4Unicast = 0;
@@ -44,6 +44,13 @@ export interface SessionTerms {
         readonly staleSeconds: number;
       }[]
     | undefined;
+  /**
+   * Path identifiers (RFC 7911) by family: the peer's prefixes come with them; of how many paths of a prefix it is told, with
+   * them (0: of the best, without). A family that has neither is not listed.
+   */
+  readonly addPath?: readonly { readonly family: FamilyIndex; readonly receive: boolean; readonly send: PathCount }[];
+  /** IPv4 routes may have an IPv6 next hop, in both directions (RFC 8950). */
+  readonly extendedNextHop?: boolean;
   readonly local: Ip;
   readonly remote: Ip;
 }

@@ -86,6 +86,7 @@ function someArrivals(random: () => number, count: number, roles: readonly TwinR
       nextHop: v4Hop(1),
       ...(random() < 0.6 && { med: pick(0, 1, 2) }),
       ...(random() < 0.7 && { localPref: pick(100, 100, 100, 200) }),
+      ...(random() < 0.3 && { communities: Uint32Array.of(0xffff0006) }),
       ...(internal && random() < 0.4 && { originatorId: pick(100, 101, 5) }),
       ...(internal && random() < 0.4 && { clusterList: Uint32Array.from(pick([1], [2], [1, 2])) }),
     };
@@ -175,6 +176,12 @@ test("paths replaced and taken away: what is left decides, and what settle says 
 describe("one row for each step, in the order of the process", () => {
   const base: PathAttributes = { origin: 0, asPath: sequence(7, 8), nextHop: v4Hop(1), localPref: 100, med: 10 };
   const rows: readonly (readonly [step: string, roles: readonly TwinRole[], better: Arrival, worse: Arrival])[] = [
+    [
+      "not stale for long",
+      ["local", "client", "client"],
+      { peer: 1, attributes: base },
+      { peer: 2, attributes: { ...base, localPref: 200, communities: Uint32Array.of(0xffff0006) } },
+    ],
     [
       "highest LOCAL_PREF",
       ["local", "client", "client"],

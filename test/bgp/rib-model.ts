@@ -6,6 +6,7 @@ import { assert } from "#base/assert.ts";
 import { type Ip, ipBytes } from "#base/ip.ts";
 import { type Prefix, prefixParts } from "#base/prefix.ts";
 import type { PeerRole, PolicyRule, PolicySettings, SessionSettings } from "#base/settings.ts";
+import { refreshMillis } from "#bgp/rib/stale.ts";
 import type { FamilyIndex, SessionTerms } from "#bgp/terms.ts";
 import { prependAs } from "#wire/bgp/as-path.ts";
 import type { PathAttributes } from "#wire/bgp/attribute.ts";
@@ -16,7 +17,7 @@ import { routeText, type ToldReader } from "./told-reader.ts";
 import { bestByElimination, bitsOf, isLoop, toldByTable, type TwinPath, type TwinRole } from "./twins.ts";
 
 interface ModelPath {
-  readonly attributes: PathAttributes;
+  attributes: PathAttributes;
   stale: boolean;
 }
 interface ModelPeer {
@@ -28,7 +29,10 @@ interface ModelPeer {
   readonly isSlow: boolean;
   deadline: number | undefined;
   readonly complete: Set<FamilyIndex>;
-  readonly refreshing: Set<FamilyIndex>;
+  /** … and when what was not told again goes anyhow. */
+  readonly refreshing: Map<FamilyIndex, number>;
+  /** Families in the long-lived period (RFC 9494 §4.2), and when it ends; Infinity: it has ended before End-of-RIB. */
+  readonly longLived: Map<FamilyIndex, number>;
   readonly paths: readonly [Map<Prefix, ModelPath>, Map<Prefix, ModelPath>];
   /** What it announces, whatever becomes of it. */
   readonly says: readonly [Map<Prefix, PathAttributes>, Map<Prefix, PathAttributes>];
@@ -41,6 +45,9 @@ const prefixes: readonly (readonly Prefix[])[] = [
   Array.from({ length: 16 }, (_, i) => `fd00:1:${i + 1}::/64` as Prefix).concat(["::/0", "fd00:1:1::7/128"] as Prefix[]),
 ];
 const familyOf = (prefix: Prefix): FamilyIndex => (prefix.includes(":") ? 1 : 0);
+
+const longLivedStale = 0xffff0006,
+  noLongLived = 0xffff0007;
 
 const rule = (more: Partial<PolicyRule>): PolicyRule => ({ when: {}, then: "accept", set: {}, ...more });
 const within = (prefix: string, ge: number, le: number): PolicyRule["when"] => ({ prefixes: [{ prefix: prefix as Prefix, ge, le }] });
@@ -114,7 +121,8 @@ export class RibModel {
     }
     for (const peer of this.#peers) if (peer.isUp) this.#down(peer, false);
     for (const prefix of this.#own) this.world.rib.withdrawOwn(prefix);
-    this.#advance(1_000_000);
+    // the restart times, then the long-lived times that begin with their end
+    for (let n = 0; n < 2; n++) this.#advance(1_000_000);
     this.world.settle();
     for (const [what, count] of Object.entries(this.world.live()))
       assert(count === nothingLive[what as keyof typeof nothingLive], `${count} ${what} are left when everybody is gone`);
@@ -128,6 +136,7 @@ export class RibModel {
       fourOctetAs: this.#is(0.85),
       enhancedRefresh: this.#is(0.6),
       gracefulRestart: this.#is(0.6) ? restartOf([]) : undefined,
+      longLived: this.#is(0.4) ? [] : undefined,
     });
     const outside = role === "external" && this.#is(0.9);
     const settings: SessionSettings = {
@@ -147,7 +156,8 @@ export class RibModel {
       isSlow: this.#is(0.3),
       deadline: undefined,
       complete: new Set(),
-      refreshing: new Set(),
+      refreshing: new Map(),
+      longLived: new Map(),
       paths: [new Map(), new Map()],
       says: [new Map(), new Map()],
       reader: undefined,
@@ -184,17 +194,21 @@ export class RibModel {
     // another speaker under its address: by its identifier, or by its role
     if (!isSame && peer.role !== "external" && this.#is(0.5)) peer.role = peer.role === "client" ? "non-client" : "client";
     const isOther = !isSame && peer.role === terms.role;
-    peer.terms = { ...terms, role: peer.role, gracefulRestart, remoteId: isOther ? terms.remoteId + 256 : terms.remoteId };
+    const longLived = terms.longLived && gracefulRestart && this.#longLivedOf(terms);
+    peer.terms = { ...terms, role: peer.role, gracefulRestart, longLived, remoteId: isOther ? terms.remoteId + 256 : terms.remoteId };
     peer.settings = { ...peer.settings, role: peer.role };
     peer.isUp = true;
     peer.complete.clear();
     peer.refreshing.clear();
     let keeps = false;
     for (const family of families) {
-      const kept = isSame && peer.terms.families.includes(family) && gracefulRestart?.families.some((one) => one.family === family && one.forwarding);
+      const isLong = peer.longLived.has(family),
+        listed = isLong ? longLived : gracefulRestart?.families;
+      const kept = isSame && peer.terms.families.includes(family) && listed?.some((one) => one.family === family && one.forwarding);
+      if (!kept) peer.longLived.delete(family);
       for (const [prefix, path] of peer.paths[family]) {
-        if (kept) path.stale = keeps = true;
-        else this.#drop(peer, prefix);
+        if (!kept) this.#drop(peer, prefix);
+        else if ((path.stale = true) && !isLong) keeps = true;
       }
     }
     peer.deadline = keeps ? this.world.now + peer.settings.gracefulRestart!.staleSeconds * 1000 : undefined;
@@ -226,16 +240,47 @@ export class RibModel {
   #down(peer: ModelPeer, retain: boolean): void {
     const restart = retain ? peer.terms.gracefulRestart : undefined;
     peer.isUp = false;
+    if (peer.terms.longLived) while (this.world.rib.step(this.world.now, 1000));
+    let waits = false;
     for (const family of families) {
-      const kept = restart?.families.some((one) => one.family === family);
+      const listed = restart?.families.some((one) => one.family === family);
+      const isLong = restart && this.#staysLong(peer, family);
+      if (!isLong) peer.longLived.delete(family);
       for (const [prefix, path] of peer.paths[family]) {
-        if (!kept || (path.stale && !peer.refreshing.has(family))) this.#drop(peer, prefix);
+        if (!(listed || isLong) || (path.stale && !isLong && !peer.refreshing.has(family))) this.#drop(peer, prefix);
         else path.stale = true;
       }
+      if (peer.paths[family].size === 0) continue;
+      if (isLong && !listed) this.#beginLongLived(peer, family);
+      else waits = true;
     }
-    peer.deadline = restart && this.#holds(peer) ? this.world.now + restart.restartSeconds * 1000 : undefined;
+    peer.deadline = waits ? this.world.now + restart!.restartSeconds * 1000 : undefined;
     peer.reader = undefined;
     this.world.down(peer.id, retain);
+  }
+
+  #staysLong({ longLived, terms }: ModelPeer, family: FamilyIndex): boolean {
+    return longLived.get(family) !== Infinity && terms.longLived?.some((one) => one.family === family && one.staleSeconds > 0) === true;
+  }
+
+  /** RFC 9494 §4.2: LLGR_STALE on all that is stale, NO_LLGR goes; a time that runs is not set anew. */
+  #beginLongLived(peer: ModelPeer, family: FamilyIndex): void {
+    const { staleSeconds } = peer.terms.longLived!.find((one) => one.family === family)!;
+    if (!peer.longLived.has(family)) peer.longLived.set(family, this.world.now + staleSeconds * 1000);
+    for (const [prefix, path] of peer.paths[family]) {
+      const communities = new Set(path.attributes.communities);
+      if (communities.has(noLongLived)) this.#drop(peer, prefix);
+      else if (!communities.has(longLivedStale)) {
+        path.attributes = { ...path.attributes, communities: Uint32Array.from(communities.add(longLivedStale)).toSorted() };
+        this.#touch(prefix);
+      }
+    }
+  }
+
+  #longLivedOf({ families: spoken }: SessionTerms): SessionTerms["longLived"] {
+    return spoken
+      .filter(() => this.#is(0.8))
+      .map((family) => ({ family, forwarding: this.#is(0.8), staleSeconds: this.#pick([0, 200, 400, 900]) }));
   }
 
   #endOfRib(peer: ModelPeer, family: FamilyIndex): void {
@@ -243,6 +288,7 @@ export class RibModel {
     this.world.endOfRib(peer.id, family);
     if (peer.complete.has(family)) return;
     peer.complete.add(family);
+    peer.longLived.delete(family);
     this.#sweep(peer, family);
     if (peer.complete.size === peer.terms.families.length) peer.deadline = undefined;
   }
@@ -252,7 +298,7 @@ export class RibModel {
     if (!peer.terms.families.includes(family)) return;
     this.world.rib.refresh(peer.id, family, 1, this.world.now);
     if (!peer.terms.gracefulRestart || peer.complete.has(family)) {
-      peer.refreshing.add(family);
+      peer.refreshing.set(family, this.world.now + refreshMillis);
       for (const path of peer.paths[family].values()) path.stale = true;
     }
     for (const [prefix, attributes] of peer.says[family]) if (this.#is(0.8)) this.#announce(peer, [prefix], attributes);
@@ -326,11 +372,34 @@ export class RibModel {
   #advance(millis: number): void {
     this.world.now = at(this.world.now + millis);
     for (const peer of this.#peers) {
-      if (peer.deadline === undefined || this.world.now < peer.deadline) continue;
-      peer.deadline = undefined;
-      for (const family of families) if (!peer.isUp || !peer.complete.has(family)) this.#sweep(peer, family);
+      // in the order of time, as the speaker would be woken
+      const due = [
+        ...(peer.deadline === undefined ? [] : [{ at: peer.deadline, run: () => this.#endWait(peer) }]),
+        ...Array.from(peer.longLived, ([family, until]) => ({ at: until, run: () => this.#endLongLived(peer, family) })),
+        ...Array.from(peer.isUp ? peer.refreshing : [], ([family, until]) => ({ at: until, run: () => this.#endLateRefresh(peer, family) })),
+      ].filter((one) => one.at <= this.world.now);
+      for (const { run } of due.toSorted((a, b) => a.at - b.at)) run();
     }
     this.world.rib.step(this.world.now, 1);
+  }
+
+  #endWait(peer: ModelPeer): void {
+    peer.deadline = undefined;
+    for (const family of families) {
+      if (peer.isUp ? peer.complete.has(family) || peer.longLived.has(family) : this.#staysLong(peer, family)) continue;
+      this.#sweep(peer, family);
+    }
+    if (peer.isUp) return;
+    for (const family of families) if (peer.paths[family].size > 0) this.#beginLongLived(peer, family);
+  }
+  #endLongLived(peer: ModelPeer, family: FamilyIndex): void {
+    if (peer.isUp) peer.longLived.set(family, Infinity);
+    else peer.longLived.delete(family);
+    this.#sweep(peer, family);
+  }
+  #endLateRefresh(peer: ModelPeer, family: FamilyIndex): void {
+    peer.refreshing.delete(family);
+    this.#sweep(peer, family);
   }
 
   #sweep(peer: ModelPeer, family: FamilyIndex): void {
@@ -367,7 +436,7 @@ export class RibModel {
       nextHop: family === 0 ? v4Hop(hop) : v6Hop(hop),
       ...(this.#is(0.3) && { med: this.#pick([10, 20]) }),
       ...(!outside && this.#is(0.9) && { localPref: this.#pick([100, 100, 200]) }),
-      ...(this.#is(0.1) && { communities: Uint32Array.of(this.#pick([0xfde8_0001, 0xffff_ff01, 0xffff_ff02, 0xffff_ff03])) }),
+      ...(this.#is(0.15) && { communities: Uint32Array.of(this.#pick([0xfde8_0001, longLivedStale, noLongLived, 0xffff_ff01, 0xffff_ff02, 0xffff_ff03])) }),
       ...(!outside && this.#is(0.2) && { originatorId: this.#pick([own.routerId, 0x0a00_0909, 0x0a00_0808]) }),
       ...(!outside &&
         this.#is(0.2) && { clusterList: this.#pick([Uint32Array.of(0x0a09_0909), Uint32Array.of(0x0a09_0909, 0x0a09_0908), Uint32Array.of(own.clusterId)]) }),
@@ -384,7 +453,8 @@ export class RibModel {
     const to = {
       peer: id,
       role: reader.role,
-      nextHopSelf: reader.settings.nextHopSelf,
+      nextHopSelf: reader.settings.nextHopSelf === true,
+      longLived: reader.terms.longLived !== undefined,
       self: ipBytes(family === 0 ? (reader.role === "external" ? reader.terms.local : own.address) : own.address6!),
       policy: (prefix: Prefix, attributes: PathAttributes, from: TwinRole) => applyPolicies(policies, prefix, attributes, from, true),
     };

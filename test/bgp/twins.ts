@@ -74,6 +74,7 @@ export function bestByElimination(paths: readonly TwinPath[]): TwinPath | undefi
     left = left.filter((path) => value(path) === least);
   };
   if (left.length === 0) return undefined;
+  keepLeast(({ attributes }) => (attributes.communities?.includes(0xffff0006) === true ? 1 : 0));
   keepLeast(({ attributes }) => -(attributes.localPref ?? 100));
   keepLeast(({ attributes }) => (attributes.asPath ?? []).reduce((sum, { type, asns }) => sum + (type === 2 ? asns.length : type === 1 ? 1 : 0), 0));
   keepLeast(({ attributes }) => attributes.origin ?? 2);
@@ -104,6 +105,8 @@ export interface TwinReader {
   readonly peer: number;
   readonly role: Exclude<TwinRole, "local">;
   readonly nextHopSelf: boolean;
+  /** Told routes that are stale for long. */
+  readonly longLived?: boolean;
   /** Our address towards it, of the family; undefined if we have none. */
   readonly self: Uint8Array | undefined;
   readonly policy: (prefix: Prefix, attributes: PathAttributes, from: TwinRole) => PathAttributes | undefined;
@@ -120,6 +123,7 @@ export function toldByTable(prefix: Prefix, best: TwinPath | undefined, to: Twin
   const { attributes, role: from } = best;
   const known = [...(attributes.communities ?? [])];
   if (known.includes(0xffff_ff02)) return undefined;
+  if (known.includes(0xffff_0006) && to.longLived !== true) return undefined;
   if (to.role === "external") {
     if (known.includes(0xffff_ff01) || known.includes(0xffff_ff03) || !to.self) return undefined;
     const { localPref: _l, originatorId: _o, clusterList: _c, ...kept } = attributes;

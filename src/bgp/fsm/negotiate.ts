@@ -12,7 +12,7 @@
 import type { Ip } from "#base/ip.ts";
 import { type Outcome, failed, ok } from "#base/fault.ts";
 import { printIp4 } from "#base/ip.ts";
-import type { FamilyName, SessionSettings } from "#base/settings.ts";
+import type { AsRole, FamilyName, SessionSettings } from "#base/settings.ts";
 import { type AddressFamily, type Capabilities, noCapabilities, offeredFamilies } from "#wire/bgp/capability.ts";
 import { afi, capabilityCode, errorCode, openSubcode, safi } from "#wire/bgp/constants.ts";
 import { peerFault } from "#wire/bgp/notification.ts";
@@ -36,6 +36,10 @@ export interface RestartState {
   readonly forwarding: readonly FamilyIndex[];
 }
 
+/** Registry "BGP Role Value". */
+const roleNumbers: Readonly<Record<AsRole, number>> = { provider: 0, rs: 1, "rs-client": 2, customer: 3, peer: 4 };
+const partnerOf: Readonly<Record<AsRole, AsRole>> = { provider: "customer", customer: "provider", rs: "rs-client", "rs-client": "rs", peer: "peer" };
+
 const indexOfName: Readonly<Record<FamilyName, FamilyIndex>> = { ipv4: ipv4Unicast, ipv6: ipv6Unicast };
 const familyOfIndex: Readonly<Record<FamilyIndex, AddressFamily>> = {
   [ipv4Unicast]: { afi: afi.ipv4, safi: safi.unicast },
@@ -50,6 +54,9 @@ export function familyIndex({ afi: number, safi: sub }: AddressFamily): FamilyIn
 
 export function ourOpen(identity: SpeakerIdentity, settings: SessionSettings, restart: RestartState): Open {
   const families = settings.families.map((name) => indexOfName[name]);
+  const { gracefulRestart, asRole } = settings,
+    longLivedSeconds = gracefulRestart?.longLivedSeconds;
+  const listed = families.map((family) => ({ ...familyOfIndex[family], forwarding: restart.forwarding.includes(family) }));
   const capabilities: Capabilities = {
     ...noCapabilities,
     families: families.map((family) => familyOfIndex[family]),
@@ -57,16 +64,27 @@ export function ourOpen(identity: SpeakerIdentity, settings: SessionSettings, re
     enhancedRouteRefresh: true,
     extendedMessage: true,
     fourOctetAs: identity.asn,
-    ...(settings.gracefulRestart && {
+    addPath: families.flatMap((family) => offeredPaths(family, settings)),
+    extendedNextHop: settings.extendedNextHop && families.includes(ipv4Unicast) ? [{ ...familyOfIndex[ipv4Unicast], nextHopAfi: afi.ipv6 }] : [],
+    ...(asRole && { role: roleNumbers[asRole] }),
+    ...(longLivedSeconds !== undefined && { longLived: listed.map((family) => ({ ...family, staleSeconds: longLivedSeconds })) }),
+    ...(gracefulRestart && {
       gracefulRestart: {
         restarting: restart.restarting,
         notification: true,
-        restartSeconds: settings.gracefulRestart.restartSeconds,
-        families: families.map((family) => ({ ...familyOfIndex[family], forwarding: restart.forwarding.includes(family) })),
+        restartSeconds: gracefulRestart.restartSeconds,
+        families: listed,
       },
     }),
   };
   return { asn: identity.asn, holdSeconds: settings.holdSeconds, bgpIdentifier: identity.routerId, capabilities };
+}
+
+/** RFC 7911 §4. */
+function offeredPaths(family: FamilyIndex, { addPath }: SessionSettings): Capabilities["addPath"] {
+  const receive = addPath?.receive === true,
+    send = addPath !== undefined && addPath.send !== 0;
+  return receive || send ? [{ ...familyOfIndex[family], receive, send }] : [];
 }
 
 /** The same for a peer that refused optional parameters with (2, 4): RFC 5492 §3. */
@@ -99,7 +117,10 @@ export function negotiate(ours: Open, theirs: Open, settings: SessionSettings, e
     enhancedRefresh: mine.enhancedRouteRefresh && its.enhancedRouteRefresh,
     // RFC 8654 §4: what we may send is up to the peer; what we take (session.ts) is up to us.
     extendedMessages: its.extendedMessage,
+    addPath: commonAddPath(mine, its, families, settings),
+    extendedNextHop: families.includes(ipv4Unicast) && takesIpv6NextHop(mine) && takesIpv6NextHop(its),
     gracefulRestart: commonRestart(mine, its, families),
+    longLived: commonLongLived(mine, its, families),
     ...ends,
   });
 }
@@ -117,7 +138,18 @@ function refusal(ours: Open, theirs: Open, settings: SessionSettings): Notificat
       `the peer uses our own BGP Identifier ${printIp4(theirs.bgpIdentifier)}: give one of the two another router id`,
     );
   }
-  return undefined;
+  return roleRefusal(theirs.capabilities.role, settings);
+}
+
+/** RFC 9234 §4.2: the roles must be a pair; a peer without one is refused only where we were told to be strict. */
+function roleRefusal(theirs: number | undefined, { asRole, strictRole }: SessionSettings): NotificationFault | undefined {
+  if (asRole === undefined || (theirs === undefined && strictRole !== true)) return undefined;
+  const partner = roleNumbers[partnerOf[asRole]];
+  if (theirs === partner) return undefined;
+  const name = Object.entries(roleNumbers).find(([, number]) => number === theirs)?.[0] ?? theirs;
+  const said = name === undefined ? "says no role" : `says its role is ${name}`;
+  const text = `the peer ${said}, and ours is ${asRole}: it must be ${partnerOf[asRole]} (RFC 9234)`;
+  return peerFault(errorCode.openMessage, openSubcode.roleMismatch, text);
 }
 
 function commonFamilies(mine: Capabilities, its: Capabilities): FamilyIndex[] {
@@ -134,6 +166,21 @@ function noCommonFamily({ families }: Capabilities): NotificationFault {
   return peerFault(errorCode.openMessage, openSubcode.unsupportedCapability, text, Uint8Array.from(data));
 }
 
+/** Each direction by itself: what one offers to send and the other to receive (RFC 7911 §4). */
+function commonAddPath(mine: Capabilities, its: Capabilities, families: readonly FamilyIndex[], { addPath }: SessionSettings): NonNullable<SessionTerms["addPath"]> {
+  return families.flatMap((family) => {
+    const [ours, theirs] = [mine, its].map((one) => one.addPath.find((listed) => familyIndex(listed) === family));
+    const receive = ours?.receive === true && theirs?.send === true,
+      send = ours?.send === true && theirs?.receive === true ? (addPath?.send ?? 0) : 0;
+    return receive || send !== 0 ? [{ family, receive, send }] : [];
+  });
+}
+
+/** RFC 8950 §4: both must have said so for IPv4 unicast. */
+function takesIpv6NextHop({ extendedNextHop }: Capabilities): boolean {
+  return extendedNextHop.some((listed) => familyIndex(listed) === ipv4Unicast && listed.nextHopAfi === afi.ipv6);
+}
+
 function commonRestart(mine: Capabilities, its: Capabilities, families: readonly FamilyIndex[]): SessionTerms["gracefulRestart"] {
   const ours = mine.gracefulRestart,
     theirs = its.gracefulRestart;
@@ -147,4 +194,15 @@ function commonRestart(mine: Capabilities, its: Capabilities, families: readonly
       return family === undefined || !families.includes(family) ? [] : [{ family, forwarding: listed.forwarding }];
     }),
   };
+}
+
+/** RFC 9494 §4.1, §4.5: without graceful restart the capability counts for nothing. Ours bounds what the peer asks for (§4.2). */
+function commonLongLived(mine: Capabilities, its: Capabilities, families: readonly FamilyIndex[]): SessionTerms["longLived"] {
+  if (!mine.gracefulRestart || !its.gracefulRestart || mine.longLived.length === 0 || its.longLived.length === 0) return undefined;
+  const most = Math.max(...mine.longLived.map(({ staleSeconds }) => staleSeconds));
+  return its.longLived.flatMap((listed) => {
+    const family = familyIndex(listed);
+    if (family === undefined || !families.includes(family)) return [];
+    return [{ family, forwarding: listed.forwarding, staleSeconds: Math.min(listed.staleSeconds, most) }];
+  });
 }

@@ -4,13 +4,13 @@
  */
 import type { Ip } from "#base/ip.ts";
 import { ipBytes } from "#base/ip.ts";
-import { prependAs } from "#wire/bgp/as-path.ts";
 import type { PathAttributes } from "#wire/bgp/attribute.ts";
 import type { CompiledPolicies } from "../policy.ts";
 import type { AttributeTable } from "../rib/attributes.ts";
 import type { LocRib } from "../rib/loc-rib.ts";
 import { type Role, roleClient, roleExternal, roleLocal, roleMonitor, roleNonClient } from "../rib/peer-table.ts";
 import { SetMemo } from "../rib/set-memo.ts";
+import { type ExportEdge, passOut, shutDownInside, whyKept } from "./edge.ts";
 import { defaultLocalPref } from "../rib/scan.ts";
 
 const medOfOwn = 0;
@@ -21,53 +21,65 @@ export interface ExportSettings {
   readonly family: 4 | 6;
   /** Our next hop towards the group: for external neighbours, and for external routes told to internal ones. */
   readonly self: Ip | undefined;
-  readonly nextHopSelf: boolean;
+  readonly edge: ExportEdge;
   readonly policy: CompiledPolicies | undefined;
 }
 
 export class Exporter {
   readonly #settings: ExportSettings;
+  readonly #attributes: AttributeTable;
   /** Locally originated routes and all others: towards the outside they differ in MED. */
   readonly #local: SetMemo;
   readonly #edge: SetMemo;
+  /** Reflected ones, where they do not go as they are. */
+  readonly #inside: SetMemo;
 
   constructor(settings: ExportSettings, attributes: AttributeTable) {
     this.#settings = settings;
+    this.#attributes = attributes;
     const { self, family } = settings;
     const nextHop = self && ipBytes(self);
     const inMp = family === 6 || nextHop?.length === 16;
     const external = settings.to === roleExternal;
-    const keepsHop = !external && !settings.nextHopSelf;
-    const memo = (med: number): SetMemo =>
+    const { edge } = settings;
+    const memo = (med: number, keepsHop: boolean): SetMemo =>
       new SetMemo(
         attributes,
         (values) => {
           if (!nextHop && !keepsHop) return undefined; // no address of ours of that family: nothing can be told
-          const changed = external ? toExternal(values, attributes.self.asn, med) : toInternal(values);
+          const changed = external ? toExternal(values, edge, attributes.self.asn, med) : toInternal(values, edge);
           if (keepsHop) return changed;
           const { nextHop: _, ...others } = changed;
           return inMp ? others : { ...others, nextHop: nextHop! };
         },
         keepsHop ? undefined : () => (inMp ? nextHop : undefined),
       );
-    this.#local = memo(medOfOwn);
-    this.#edge = memo(medOfOthers);
+    this.#local = memo(medOfOwn, !external);
+    this.#edge = memo(medOfOthers, !external && edge.nextHopSelf === false);
+    this.#inside = memo(medOfOthers, edge.nextHopSelf !== "force");
   }
 
   /** The set to tell, or 0 for none. */
   tell(rib: LocRib, prefix: number, set: number, from: Role): number {
-    const { to, policy } = this.#settings;
+    const { to, policy, edge } = this.#settings;
     if (to === roleMonitor) return set;
-    const internal = from === roleClient || from === roleNonClient;
-    const isEdge = to === roleExternal || !(internal || from === roleLocal);
-    const told = !isEdge ? set : from === roleLocal ? this.#local.of(set) : this.#edge.of(set);
+    if (whyKept(edge, this.#attributes.flags[set]!) !== undefined) return 0;
+    const told = this.#rewritten(set, from);
     // after the rewriting, so that a policy may set what was stripped (MED)
     return told !== 0 && policy ? policy.filter(rib, prefix, told, from) : told;
+  }
+
+  #rewritten(set: number, from: Role): number {
+    const { to, edge } = this.#settings;
+    if (from === roleLocal) return to === roleExternal || edge.shutdown ? this.#local.of(set) : set;
+    if (to === roleExternal || !(from === roleClient || from === roleNonClient)) return this.#edge.of(set);
+    return edge.shutdown || edge.nextHopSelf === "force" ? this.#inside.of(set) : set;
   }
 
   close(): void {
     this.#local.close();
     this.#edge.close();
+    this.#inside.close();
     this.#settings.policy?.close();
   }
 }
@@ -77,12 +89,13 @@ export class Exporter {
  * whether the prefix is this speaker's own: of several nodes that tell a neighbour of one pod CIDR, the node that has it is
  * preferred, and the others are there if its session is lost (§5.1.4: MED discriminates among entry points to one AS).
  */
-function toExternal(values: PathAttributes, asn: number, med: number): PathAttributes {
+function toExternal(values: PathAttributes, edge: ExportEdge, asn: number, med: number): PathAttributes {
   const { localPref: _l, originatorId: _o, clusterList: _c, ...kept } = values;
-  return { ...kept, med, asPath: prependAs(values.asPath ?? [], asn) };
+  return { ...passOut(kept, edge, asn), med };
 }
 
 /** RFC 4271 §5.1.5: LOCAL_PREF goes along to internal peers. */
-function toInternal(values: PathAttributes): PathAttributes {
+function toInternal(values: PathAttributes, { shutdown }: ExportEdge): PathAttributes {
+  if (shutdown) return shutDownInside(values);
   return values.localPref === undefined ? { ...values, localPref: defaultLocalPref } : values;
 }

@@ -31,7 +31,7 @@ export class AttributeTable {
   asLength = new Uint16Array(256);
   clusterLength = new Uint16Array(256);
   origin = new Uint8Array(256);
-  flags = new Uint8Array(256);
+  flags = new Uint16Array(256);
   /** Counts how often an id was given again: a memo that remembers it can tell an old set from a new one. */
   generation = new Uint32Array(256);
   #hash = new Int32Array(256);

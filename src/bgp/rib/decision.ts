@@ -9,6 +9,7 @@ import type { AdjRibIn } from "./adj-rib-in.ts";
 import { none } from "./adj-rib-in.ts";
 import type { AttributeTable } from "./attributes.ts";
 import { type PeerTable, roleExternal, roleLocal } from "./peer-table.ts";
+import { flagLongLivedStale } from "./scan.ts";
 
 export class Decision {
   readonly #in: AdjRibIn;
@@ -34,6 +35,9 @@ export class Decision {
       x = this.#in.attributes[a]!,
       y = this.#in.attributes[b]!;
     if (x === y) return 0;
+    // RFC 9494 §4.4: stale for long comes after everything else, before anything is compared
+    const stale = (set.flags[x]! & flagLongLivedStale) - (set.flags[y]! & flagLongLivedStale);
+    if (stale !== 0) return stale;
     return set.localPref[y]! - set.localPref[x]! || set.asLength[x]! - set.asLength[y]! || set.origin[x]! - set.origin[y]!;
   }
 
@@ -49,7 +53,7 @@ export class Decision {
       y = this.#in.attributes[b]!;
     const idA = set.originatorId[x]! || peers.routerId[p]!,
       idB = set.originatorId[y]! || peers.routerId[q]!;
-    return idA - idB || set.clusterLength[x]! - set.clusterLength[y]! || peers.compareAddress(p, q) || p - q;
+    return idA - idB || set.clusterLength[x]! - set.clusterLength[y]! || peers.compareAddress(p, q) || p - q || this.#in.pathIdOf(a) - this.#in.pathIdOf(b);
   }
 
   /** True if `other`, equal to `path` in rank, takes it out of the running by its MED. */

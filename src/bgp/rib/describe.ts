@@ -7,9 +7,12 @@ import {
   flagHasLocalPref,
   flagHasMed,
   flagInternalOnly,
+  flagLongLivedStale,
   flagLoop,
   flagNoAdvertise,
   flagNoExport,
+  flagNoLongLived,
+  flagOnlyToCustomer,
   type Scanned,
   type Self,
 } from "./scan.ts";
@@ -42,7 +45,10 @@ function flagsOf(values: PathAttributes, self: Self): number {
     if (community === 0xffffff01 || community === 0xffffff03) flags |= flagNoExport;
     if (community === 0xffffff02) flags |= flagNoAdvertise;
     if (community === 0xffff0000) flags |= flagGracefulShutdown;
+    if (community === 0xffff0006) flags |= flagLongLivedStale;
+    if (community === 0xffff0007) flags |= flagNoLongLived;
   }
+  if (values.otc !== undefined) flags |= flagOnlyToCustomer;
   return flags;
 }
 

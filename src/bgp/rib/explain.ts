@@ -6,11 +6,16 @@ import type { AdjRibIn } from "./adj-rib-in.ts";
 import { none } from "./adj-rib-in.ts";
 import type { AttributeTable } from "./attributes.ts";
 import { type PeerTable, roleExternal, roleLocal } from "./peer-table.ts";
+import { flagLongLivedStale } from "./scan.ts";
 
 /** One path, as the decision sees it. */
 export interface Candidate {
   readonly path: number;
   readonly peer: number;
+  /** As the peer gave it; 0 without ADD-PATH. */
+  readonly pathId: number;
+  /** 1 if it has LLGR_STALE. */
+  readonly longLivedStale: number;
   readonly localPref: number;
   readonly asPathLength: number;
   readonly origin: number;
@@ -30,6 +35,7 @@ export interface Step {
 }
 
 export const steps: readonly Step[] = [
+  { name: "not stale for long", source: "RFC 9494 §4.4", prefer: (a, b) => a.longLivedStale - b.longLivedStale },
   { name: "highest LOCAL_PREF", source: "RFC 4271 §9.1.1", prefer: (a, b) => b.localPref - a.localPref },
   { name: "shortest AS_PATH", source: "RFC 4271 §9.1.2.2 a", prefer: (a, b) => a.asPathLength - b.asPathLength },
   { name: "lowest ORIGIN", source: "RFC 4271 §9.1.2.2 b", prefer: (a, b) => a.origin - b.origin },
@@ -39,6 +45,7 @@ export const steps: readonly Step[] = [
   { name: "shortest CLUSTER_LIST", source: "RFC 4456 §9", prefer: (a, b) => a.clusterListLength - b.clusterListLength },
   { name: "lowest peer address", source: "RFC 4271 §9.1.2.2 g", prefer: (a, b, peers) => peers.compareAddress(a.peer, b.peer) },
   { name: "lowest peer id", source: "local choice", prefer: (a, b) => a.peer - b.peer },
+  { name: "lowest path identifier", source: "local choice", prefer: (a, b) => a.pathId - b.pathId },
 ];
 
 /** Which of two is preferred, and by which step. */
@@ -71,6 +78,8 @@ export function candidatesOf(prefix: number, table: AdjRibIn, attributes: Attrib
     out.push({
       path,
       peer,
+      pathId: table.pathIdOf(path),
+      longLivedStale: attributes.flags[set]! & flagLongLivedStale ? 1 : 0,
       localPref: attributes.localPref[set]!,
       asPathLength: attributes.asLength[set]!,
       origin: attributes.origin[set]!,

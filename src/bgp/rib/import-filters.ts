@@ -2,11 +2,15 @@
 import type { PolicySettings } from "#base/settings.ts";
 import { type CompiledPolicies, compilePolicies, type ImportFilter } from "../policy.ts";
 import type { AttributeTable } from "./attributes.ts";
+import { EdgeFilter, type ImportEdge } from "./import-edge.ts";
 import { roleExternal } from "./peer-table.ts";
+
+const noEdge: ImportEdge = { asRole: undefined, remoteAs: undefined, shutdown: false };
 
 interface Shared {
   readonly key: string;
   readonly compiled: CompiledPolicies;
+  readonly edge: EdgeFilter;
   readonly filter: ImportFilter;
   users: number;
 }
@@ -27,12 +31,12 @@ export class ImportFilters {
   }
 
   /** Gives a peer its policies, or none. True if they are not those it had. */
-  use(peer: number, policies: readonly PolicySettings[] | undefined): boolean {
-    const key = policies && JSON.stringify(policies),
+  use(peer: number, policies: readonly PolicySettings[] | undefined, edge: ImportEdge = noEdge): boolean {
+    const key = policies && JSON.stringify([policies, edge]),
       before = this.#ofPeer.get(peer);
     if (before?.key === key) return false;
     if (key !== undefined) {
-      const shared = this.#shared.get(key) ?? this.#compile(key, policies!);
+      const shared = this.#shared.get(key) ?? this.#compile(key, policies!, edge);
       shared.users++;
       this.#ofPeer.set(peer, shared);
       this.#byPeer.set(peer, shared.filter);
@@ -43,13 +47,19 @@ export class ImportFilters {
     if (before && --before.users === 0) {
       this.#shared.delete(before.key);
       before.compiled.close();
+      before.edge.close();
     }
     return true;
   }
 
-  #compile(key: string, policies: readonly PolicySettings[]): Shared {
+  #compile(key: string, policies: readonly PolicySettings[], around: ImportEdge): Shared {
     const compiled = compilePolicies(policies, this.#attributes, "import");
-    const shared = { key, compiled, filter: ((rib, prefix, set) => compiled.filter(rib, prefix, set, roleExternal)) satisfies ImportFilter, users: 0 };
+    const edge = new EdgeFilter(around, this.#attributes);
+    const filter: ImportFilter = (rib, prefix, set) => {
+      const seen = edge.before(set);
+      return seen === 0 ? 0 : edge.after(compiled.filter(rib, prefix, seen, roleExternal));
+    };
+    const shared = { key, compiled, edge, filter, users: 0 };
     this.#shared.set(key, shared);
     return shared;
   }

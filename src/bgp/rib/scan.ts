@@ -36,6 +36,9 @@ export const flagHasLocalPref = 16;
 export const flagHasMed = 32;
 export const flagGracefulShutdown = 64; // RFC 8326
 export const flagOwnNextHop = 128; // an address of ours: nobody else's route may have it (RFC 4271 §5.1.3)
+export const flagLongLivedStale = 256; // LLGR_STALE (RFC 9494 §4.3)
+export const flagNoLongLived = 512; // NO_LLGR
+export const flagOnlyToCustomer = 1024; // OTC (RFC 9234 §5), always by way of the rows
 
 export interface Self {
   readonly asn: number;
@@ -200,6 +203,8 @@ function wellKnown(b: Uint8Array, at: number, out: Scanned): void {
   if (low === 0xff01 || low === 0xff03) out.flags |= flagNoExport;
   else if (low === 0xff02) out.flags |= flagNoAdvertise;
   else if (low === 0) out.flags |= flagGracefulShutdown;
+  else if (low === 6) out.flags |= flagLongLivedStale;
+  else if (low === 7) out.flags |= flagNoLongLived;
 }
 
 export function u32(b: Uint8Array, at: number): number {

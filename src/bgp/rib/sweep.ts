@@ -1,6 +1,7 @@
 /**
- * Takes old paths of some peers out of a family's Adj-RIBs-In, some rows at a time: a session that ended, a graceful restart
- * or a refresh that is over. One walk serves every peer that was asked for before it began; others wait for the next walk.
+ * Takes old paths of some peers, some rows at a time, out of a family's Adj-RIBs-In (a session that ended, a graceful restart
+ * or a refresh that is over), or into the long-lived stale state.
+ * One walk serves every peer that was asked for before it began; others wait for the next walk.
  *
  * Holds: what is asked for is a fact about paths ("older than this epoch"), not about the state of the peer, so that the peer
  * may come, go and tell new paths while the walk is under way. Later asks about a peer never name an earlier epoch.
@@ -13,14 +14,17 @@ const nothing = -1;
 
 export class Sweep {
   readonly #rib: LocRib;
-  /** Peer → its paths older than this epoch go. */
+  readonly #take: (path: number) => void;
+  /** Peer → its paths older than this epoch are taken. */
   #next = new Map<number, number>();
   #now = new Map<number, number>();
   readonly #least = new Int32Array(peerIds).fill(nothing); // #now as a column
   #at = 0;
 
-  constructor(rib: LocRib) {
+  /** `take`: what becomes of such a path; by default it is withdrawn. */
+  constructor(rib: LocRib, take = (path: number): void => rib.withdrawPath(path)) {
     this.#rib = rib;
+    this.#take = take;
   }
 
   get isIdle(): boolean {
@@ -41,7 +45,7 @@ export class Sweep {
       least = this.#least;
     for (let path = this.#at; path < end; path++) {
       const peer = table.peer[path]!;
-      if (least[peer] !== nothing && table.isUsed(path) && isOlder(table.epoch[path]!, least[peer]!)) this.#rib.withdraw(table.prefix[path]!, peer);
+      if (least[peer] !== nothing && table.isUsed(path) && isOlder(table.epoch[path]!, least[peer]!)) this.#take(path);
     }
     this.#at = end;
     if (end === table.end) this.#finish();
