@@ -3,8 +3,10 @@
 import { readdirSync } from "node:fs";
 import * as module from "node:module";
 import { pathToFileURL } from "node:url";
+import { setFlagsFromString } from "node:v8";
 
 const [cache, sources] = process.argv.slice(2);
+setFlagsFromString("--semi-space-growth-factor=1"); // as in launch.mjs: what is compiled under other flags is not used
 module.enableCompileCache(cache);
 const files = readdirSync(sources, { recursive: true }).filter((name) => name.endsWith(".ts"));
 const imports = files.map((name) => `import ${JSON.stringify(pathToFileURL(`${sources}/${name}`).href)};`);

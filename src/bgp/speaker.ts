@@ -41,7 +41,8 @@ export class Speaker {
   readonly neighbours: Neighbours;
   readonly rib: Rib;
   #now = 0 as Instant;
-  readonly #up = new Set<number>();
+  /** Whose session is up, and its route once that was asked for: asking again costs no look at every session. */
+  readonly #up = new Map<number, Route | undefined>();
   readonly #observers = new Set<SpeakerObserver>();
   /** Our OPENs say that we restart: from `beginRestart` until routes are selected. */
   #isRestarting = false;
@@ -79,7 +80,7 @@ export class Speaker {
   /** Addresses whose session is up, or is waited for after a restart of ours: whom the next restart waits for (`rib.deferral.awaitBack`). */
   sessions(): readonly Ip[] {
     // One without graceful restart kept nothing of ours, and does not know that it is waited for.
-    const up = [...this.#up].flatMap((peer) => {
+    const up = [...this.#up.keys()].flatMap((peer) => {
       const info = this.neighbours.byId(peer);
       return info?.gracefulRestart ? [info.address] : [];
     });
@@ -193,7 +194,7 @@ export class Speaker {
 
   /** Peers whose session is up; the same array until that changes. */
   routes(): readonly Route[] {
-    this.#routes ??= [...this.#up].map((peer) => ({ peer, connection: this.neighbours.connectionOf(peer)! }));
+    this.#routes ??= Array.from(this.#up, ([peer, known]) => known ?? this.#route(peer));
     return this.#routes;
   }
   isUp(peer: number): boolean {
@@ -237,8 +238,14 @@ export class Speaker {
       this.#requests.push({ type: "write", connection, bytes: encodeRouteRefresh({ afi: family + 1, safi: 1, subtype: refreshSubtype.request }) });
   }
 
+  #route(peer: number): Route {
+    const route = { peer, connection: this.neighbours.connectionOf(peer)! };
+    this.#up.set(peer, route);
+    return route;
+  }
+
   #sessionUp(peer: number, terms: SessionTerms): void {
-    this.#up.add(peer);
+    this.#up.set(peer, undefined);
     this.#routes = undefined;
     if (!this.#isRestarting) this.neighbours.setRestart(running);
     this.rib.up(peer, terms, this.neighbours.byId(peer)!.settings, this.#now);
