@@ -23,6 +23,7 @@ export class TcpConnection implements Connection {
   readonly #fd: number;
   local = "" as Ip;
   remote = "" as Ip;
+  localPort = 0;
   remotePort = 0;
   #handlers: ConnectionHandlers | undefined;
   #turnOctets = 0;
@@ -46,11 +47,11 @@ export class TcpConnection implements Connection {
 
   /** Call once connected: reads the addresses from the kernel. False if the connection is gone already. */
   identify(): boolean {
-    const { localAddress, remoteAddress, remotePort } = this.socket;
+    const { localAddress, localPort, remoteAddress, remotePort } = this.socket;
     const local = withoutZone(localAddress),
       remote = withoutZone(remoteAddress);
-    if (!local || !remote || remotePort === undefined) return false;
-    [this.local, this.remote, this.remotePort] = [local, remote, remotePort];
+    if (!local || !remote || localPort === undefined || remotePort === undefined) return false;
+    [this.local, this.localPort, this.remote, this.remotePort] = [local, localPort, remote, remotePort];
     return true;
   }
 

@@ -2,7 +2,8 @@
  * JSON Schemas of the views of `daemon/control.ts`, for openapi.json. `view<T>` makes the compiler compare the names of the
  * properties with the view's; a test holds real answers against the schemas.
  */
-import type { BfdView, ClusterView, DocumentView, KernelView, LeaseView, PeerView, PlanView, RouteView, StatusView, WhyView } from "#daemon/control.ts";
+import type { BfdView, ClusterView, DocumentView, KernelView, LeaseView, MonitoringView, PeerView, PlanView, RouteView, StatusView, WhyView } from "#daemon/control.ts";
+import type { DoneView, HistoryView, RevisionView } from "#daemon/operator-control.ts";
 
 export type Schema = { readonly [keyword: string]: unknown };
 
@@ -94,6 +95,7 @@ const Status = view<StatusView>({
   address: text,
   address6: orNull(text),
   uptimeSeconds: number,
+  service: choice("active", "draining", "drained"),
   ready: flag,
   reasons: said("What is missing for ready, one sentence each.", list(text)),
   store: view<StatusView["store"]>({ kind: choice("none", "embedded", "etcd"), state: choice("connected", "away", "off"), text, revision: orNull(text) }),
@@ -103,11 +105,15 @@ const Status = view<StatusView>({
   routes: view<StatusView["routes"]>({ ipv4: count, ipv6: count, paths: count }),
   kernel: view<StatusView["kernel"]>({ enabled: flag, inSync: flag, desired: count, differing: count, lastPassMillis: orNull(number), drift: count }),
   listen: view<StatusView["listen"]>({ state: choice("listening", "off", "failed"), text }),
+  monitoring: view<MonitoringView>({
+    bmp: list(view<MonitoringView["bmp"][number]>({ name: text, address: text, port: count, state: choice("connected", "waiting"), reason: orNull(text), messages: count })),
+    mrt: list(view<MonitoringView["mrt"][number]>({ name: text, directory: text, lastDump: orNull(text), lost: count, fault: orNull(text) })),
+  }),
   warnings: list(text),
 });
 
 const Cluster = view<ClusterView>({
-  nodes: list(view<ClusterView["nodes"][number]>({ name: text, roles: list(text), address: text, address6: orNull(text), alive: flag, leases: list(text) })),
+  nodes: list(view<ClusterView["nodes"][number]>({ name: text, roles: list(text), address: text, address6: orNull(text), alive: flag, drained: flag, leases: list(text) })),
 });
 
 const Why = view<WhyView>({ subject: text, kind: choice("prefix", "address", "peer"), text, facts: { type: "object" } });
@@ -133,6 +139,22 @@ const changes = list(
   }),
 );
 
+const History = view<HistoryView>({
+  pending: orNull(view<NonNullable<HistoryView["pending"]>>({ revision: text, by: text, secondsLeft: count })),
+  revisions: list(
+    view<RevisionView>({
+      revision: text,
+      at: said("ISO 8601, by the clock of the node that wrote it.", text),
+      by: text,
+      node: text,
+      how: text,
+      rules: flag,
+      changes: list(text),
+      more: count,
+    }),
+  ),
+});
+
 /** By name, as openapi.json's components hold them. */
 export const schemas = {
   Status,
@@ -151,6 +173,8 @@ export const schemas = {
   }),
   Plan: view<PlanView>({ changes }),
   Applied: view<PlanView & { revision: string }>({ changes, revision: text }),
+  Done: view<DoneView>({ text: said("What was done.", text), details: said("Its parts.", list(text)) }),
+  History,
   Proposal: view<{ text: string; file: string }>({ text: said("The topology file, as it stands.", text), file: said("Its name, for messages.", text) }),
   Error: view<{ error: { code: string; text: string } }>({ error: view<{ code: string; text: string }>({ code: text, text }) }),
 } as const satisfies Readonly<Record<string, Schema>>;

@@ -3,6 +3,7 @@
  * document never sees these; `config/compile.ts` is the only bridge. Times in seconds, addresses canonical text.
  */
 import type { Family, Ip } from "./ip.ts";
+import type { PolicySettings } from "./policy-settings.ts";
 import type { Prefix } from "./prefix.ts";
 
 export interface NodeSettings {
@@ -200,21 +201,6 @@ export interface RangeSettings extends SessionSettings {
   readonly name: string;
   readonly range: Prefix;
   readonly limit: number;
-}
-
-export interface PolicySettings {
-  readonly name: string;
-  readonly rules: readonly PolicyRule[];
-  readonly otherwise: "accept" | "reject";
-}
-export interface PolicyRule {
-  /** All given conditions must hold. Prefix matches: `le`/`ge` as usual; `pods` = any CIDR of a routed pool or within one. */
-  readonly when: {
-    readonly prefixes?: readonly { readonly prefix: Prefix; readonly ge: number; readonly le: number }[];
-    readonly source?: "local" | "internal" | "external";
-  };
-  readonly then: "accept" | "reject";
-  readonly set: { readonly localPref?: number; readonly med?: number; readonly communities?: readonly number[]; readonly prepend?: number };
 }
 
 export interface KernelSettings {

@@ -40,6 +40,19 @@ function facts(status: StatusView): readonly (readonly [string, string])[] {
     ["listen", listen.text === "" ? listen.state : `${listen.state}: ${listen.text}`],
     ["routes", `${routes.ipv4} IPv4, ${routes.ipv6} IPv6, out of ${routes.paths} paths`],
     ["kernel", kernelFact(status.kernel)],
+    ...monitoringFacts(status.monitoring),
+  ];
+}
+
+function monitoringFacts({ bmp, mrt }: StatusView["monitoring"]): readonly (readonly [string, string])[] {
+  return [
+    ...bmp.map(({ name, address, port, reason, messages }): [string, string] => {
+      return ["bmp", `${name} at ${address} port ${port}: ${reason === null ? `connected, ${messages} messages` : printable(reason)}`];
+    }),
+    ...mrt.map(({ name, directory, lastDump, lost, fault }): [string, string] => {
+      const told = fault === null ? `last dump ${lastDump ?? "none yet"}` : printable(fault);
+      return ["mrt", `${name} in ${printable(directory)}: ${told}${lost === 0 ? "" : `, ${lost} messages left out`}`];
+    }),
   ];
 }
 

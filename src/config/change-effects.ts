@@ -36,6 +36,7 @@ const keys: readonly Row[] = [
   ["lease", "restart", "each daemon claims with these times when it starts"],
   ["routeProtocol", "restart", "each daemon marks its routes anew when it starts"],
   ["routeMetric", "restart", "each daemon writes its routes anew when it starts"],
+  ["monitoring", "applied now", "stations and files are opened and closed as it says; sessions stay"],
   ["lab", "applied now", "labs read it when they start; daemons never do"],
 
   ["pools.*.state", "applied now", "draining hands out nothing new, active does; what is there stays"],

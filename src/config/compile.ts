@@ -4,6 +4,7 @@ import type { Ip } from "#base/ip.ts";
 import { prefixFamily } from "#base/prefix.ts";
 import type { ListenSettings, NodeSettings, PeerSettings, PolicySettings, PoolSettings, RangeSettings, StoreSettings } from "#base/settings.ts";
 import { compilePolicy } from "./built-in-policies.ts";
+import { compileMonitoring } from "./compile-monitoring.ts";
 import { compilePeers, compileRanges, compileSessions } from "./compile-sessions.ts";
 import { type DeclaredNode, declaredNodes } from "./declared-node.ts";
 import { listNames, nearestName } from "./nearest-name.ts";
@@ -37,6 +38,7 @@ export function compileNode(document: Document, name: string): Outcome<NodeSetti
     policies: usedPolicies(document, [...peers, ...ranges]),
     kernel: { enabled: self.isNode, routeProtocol: document.routeProtocol, metric: document.routeMetric },
     lease: { holdSeconds: document.lease.hold, livenessSeconds: document.lease.liveness, quarantineSeconds: document.lease.quarantine },
+    monitoring: compileMonitoring(document, self),
     nodes: Object.fromEntries(nodes.map((node) => [node.name, { address: node.entry.address, address6: node.ipv6, roles: node.entry.roles }])),
   });
 }

@@ -20,6 +20,8 @@ export const limits = {
   policyNames: 16,
   prefixesPerRule: 4096,
   communitiesPerRule: 32,
+  /** BMP stations, and folders of MRT files. */
+  monitors: 8,
   labels: 64,
   endpoints: 16,
   listenAddresses: 16,

@@ -1,7 +1,7 @@
 /** `monitoring:`, who is shown what the speakers hear and hold: BMP stations and MRT files. */
 import { z } from "zod";
 import { Selector } from "./peer-schema.ts";
-import { Address, Name, Port, duration } from "./scalar-schema.ts";
+import { AbsolutePath, Address, Name, Port, duration } from "./scalar-schema.ts";
 import { limits } from "./limits.ts";
 
 const Bmp = z.strictObject({
@@ -20,11 +20,7 @@ const Bmp = z.strictObject({
 
 const Mrt = z.strictObject({
   name: Name.meta({ description: "Name in `status` and logs." }),
-  directory: z
-    .string()
-    .max(limits.pathCharacters)
-    .regex(/^\//, "an absolute path")
-    .meta({ description: "Folder the files are written to; made if it is not there." }),
+  directory: AbsolutePath.meta({ description: "Folder the files are written to; made if it is not there." }),
   nodes: Selector.optional().meta({ description: "Which nodes write; all if left out." }),
   tables: duration(10, 604_800).optional().meta({ description: "A dump of every path this often (`rib.…`); none if left out." }),
   updates: z.boolean().default(false).meta({ description: "Write what peers send as it comes (`updates.…`)." }),

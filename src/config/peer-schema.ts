@@ -88,8 +88,8 @@ export const Peers = z.array(Peer).max(limits.peers).prefault([]).meta({ descrip
 
 export type PeerEntry = z.output<typeof Peer>;
 
-/** Which nodes have this peer; the schema has seen to it that the text is a selector. */
-export function selectorOf(peer: PeerEntry): NodeSelector {
-  const parsed = peer.nodes === undefined ? undefined : parseSelector(peer.nodes);
+/** Which nodes have this peer, or this entry of another list; the schema has seen to it that the text is a selector. */
+export function selectorOf(entry: { readonly nodes?: string | undefined }): NodeSelector {
+  const parsed = entry.nodes === undefined ? undefined : parseSelector(entry.nodes);
   return parsed?.ok === true ? parsed.value : () => parsed === undefined;
 }

@@ -5,6 +5,7 @@
 import { z } from "zod";
 import { LabSection } from "./lab-schema.ts";
 import { limits } from "./limits.ts";
+import { Monitoring } from "./monitoring-schema.ts";
 import { Attributes, GracefulRestart, Listen, Node, Timers } from "./node-schema.ts";
 import { Peers } from "./peer-schema.ts";
 import { Policy, PolicyName } from "./policy-schema.ts";
@@ -96,6 +97,7 @@ export const DocumentSchema = z.strictObject({
     .record(PolicyName, Policy)
     .prefault({})
     .meta({ description: "Policy name → policy, beside the built-in `pods` (the routed pools' CIDRs and all within), `default-route`, `all` and `none`." }),
+  monitoring: Monitoring,
   lab: LabSection.optional().meta({ description: "Machines and links of a lab in network namespaces; the daemon does not read it." }),
 });
 

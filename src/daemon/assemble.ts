@@ -12,11 +12,20 @@ import { createControl } from "./daemon-control.ts";
 import { DocumentKeeper } from "./document.ts";
 import type { Reading } from "./document-text.ts";
 import { followable } from "./followable.ts";
+import { createMonitoring, type Monitoring } from "./monitoring-task.ts";
+import { DrainKeeper } from "./drain-keeper.ts";
 import { createNode, type NodePart } from "./node-part.ts";
+import { createOperator } from "./operator.ts";
+import { PeerSwitches } from "./peer-switches.ts";
 import { openRestartMark } from "./restart-mark.ts";
 import { openStateDirectory } from "./state-directory.ts";
 import { openStore } from "./store-choice.ts";
 import type { Task } from "./tasks.ts";
+
+/** How long the neighbours of a node that is drained have to take other paths before its sessions end. */
+const drainGraceMillis = 10_000;
+/** Between the answer to `podway leave` and the end. */
+const leaveMillis = 200;
 
 export interface DaemonOptions {
   readonly file: string;
@@ -44,7 +53,7 @@ export async function assemble(options: DaemonOptions): Promise<Daemon> {
   const secret = (of: Secret): Promise<Uint8Array> =>
     readSecret(of, { credentialsDirectory: process.env.CREDENTIALS_DIRECTORY, note: (said) => telemetry.note(said) });
   const store = await openStore(first.settings, { stateDirectory, clock, telemetry, secret });
-  const made: { node?: NodePart } = {}; // what is asked before it is there
+  const made: { node?: NodePart; monitoring?: Monitoring } = {}; // what is asked before it is there
   const keeper = new DocumentKeeper({ ...options, held: () => made.node?.held() ?? [] }, first);
   if (store) await keeper.open(store);
   // The store is that of the file, whatever the document that rules says of it.
@@ -57,8 +66,33 @@ export async function assemble(options: DaemonOptions): Promise<Daemon> {
     secret,
     net: systemNet,
     restart: openRestartMark(stateDirectory, settings.routerId, telemetry),
-    decided: () => made.node?.decided(),
+    decided: () => {
+      made.node?.decided();
+      made.monitoring?.flush();
+    },
   });
+  const monitoring = (made.monitoring = createMonitoring({
+    settings,
+    version,
+    net: systemNet,
+    clock,
+    telemetry,
+    speaker: bgp.speaker,
+    wake: () => bgp.driver.wake(),
+    portsOf: (connection) => bgp.driver.portsOf(connection),
+  }));
+  const drains = new DrainKeeper({
+    node: options.node,
+    store,
+    stateDirectory,
+    driver: bgp.driver,
+    telemetry,
+    shutGracefully: (on) => bgp.shutGracefully(on),
+    graceMillis: drainGraceMillis,
+  });
+  const switches = new PeerSwitches(stateDirectory, bgp.driver);
+  await switches.recall();
+  await drains.recall();
   const bfd = createBfd({ settings, telemetry, clock, failed: (address, text) => bgp.driver.bfdDown(address, text) });
   const node = (made.node = await createNode({ settings, store, clock, telemetry, bgp, stateDirectory, version }));
   keeper.onChange((next) => {
@@ -66,15 +100,25 @@ export async function assemble(options: DaemonOptions): Promise<Daemon> {
     for (const text of running.pending) telemetry.note(note("warn", "config.restart-needed", text));
     bgp.follow(running.settings);
     bfd.follow(running.settings);
+    monitoring.follow(running.settings);
     node.follow(running.settings);
   });
+  const leave = (): void => {
+    bgp.stopMode = "shutdown";
+    node.leave();
+    // After the answer has left, as if an operator had stopped it.
+    setTimeout(() => process.kill(process.pid, "SIGTERM"), leaveMillis);
+  };
+  const operator = createOperator({ keeper, bgp, store, drains, switches, running: () => running.settings, alive: () => node.alive(), leave });
   const warnings = (): readonly string[] => [...keeper.warnings, ...running.pending, ...(directory.warning === undefined ? [] : [directory.warning])];
-  const control = createControl({ version, telemetry, clock, keeper, bgp, bfd, node, running: () => running.settings, warnings });
+  const control = createControl({ version, telemetry, clock, keeper, bgp, bfd, monitoring, node, operator, drains, running: () => running.settings, warnings });
   const tasks = [
     lasting("state directory", () => directory.release()),
     ...(store ? [lasting("store", () => store.close())] : []),
     { name: "document", run: (signal: AbortSignal, ready: () => void) => (ready(), keeper.watch(signal)) },
+    { name: "drains", run: (signal: AbortSignal, ready: () => void) => (ready(), drains.run(signal)) },
     ...node.tasks,
+    monitoring, // hears how the sessions end
     bfd, // ends after BGP has taken its leave: what follows then is no failure
     bgp,
   ];

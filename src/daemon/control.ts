@@ -3,6 +3,7 @@
  * GET of the control socket with the JSON below as its answer: these shapes are documented and stable (`podway … --json`).
  */
 import type { CallerFault, Outcome } from "#base/fault.ts";
+import type { OperatorControl } from "./operator-control.ts";
 import type { PodControl } from "./pod-control.ts";
 
 export interface Control {
@@ -20,13 +21,22 @@ export interface Control {
   /** Document the store holds, and how it differs from the file. */
   document(): DocumentView;
   plan(text: string, file: string): Promise<Outcome<PlanView, CallerFault>>;
-  apply(text: string, file: string): Promise<Outcome<PlanView & { readonly revision: string }, CallerFault>>;
+  apply(text: string, file: string, terms: ApplyTerms): Promise<Outcome<PlanView & { readonly revision: string }, CallerFault>>;
+  /** The verbs that change something else than the document. */
+  readonly operator: OperatorControl;
   /** Metrics in the Prometheus text format. */
   metrics(): Promise<string>;
   /** Addresses and attachments of pods; undefined where there are none (a pure reflector, or no store). */
   readonly pods?: PodControl | undefined;
   /** Calls `listener` (synchronously, may be often) whenever `status()` would say something new; returns how to stop that. */
   onChange?(listener: () => void): () => void;
+}
+
+/** Who applies a document, and whether it goes back by itself. */
+export interface ApplyTerms {
+  readonly by: string;
+  /** Goes back after this unless it is confirmed. */
+  readonly confirmSeconds?: number;
 }
 
 export interface StatusView {
@@ -39,6 +49,8 @@ export interface StatusView {
   readonly address: string;
   readonly address6: string | null;
   readonly uptimeSeconds: number;
+  /** In service, on the way out of it, or out (`podway drain`). */
+  readonly service: "active" | "draining" | "drained";
   readonly ready: boolean;
   /** What is missing for ready, one sentence each. */
   readonly reasons: readonly string[];
@@ -62,7 +74,30 @@ export interface StatusView {
     readonly drift: number;
   };
   readonly listen: { readonly state: "listening" | "off" | "failed"; readonly text: string };
+  readonly monitoring: MonitoringView;
   readonly warnings: readonly string[];
+}
+
+/** BMP stations and MRT folders. */
+export interface MonitoringView {
+  readonly bmp: readonly {
+    readonly name: string;
+    readonly address: string;
+    readonly port: number;
+    readonly state: "connected" | "waiting";
+    /** Why it is not connected, one sentence; null while it is. */
+    readonly reason: string | null;
+    readonly messages: number;
+  }[];
+  readonly mrt: readonly {
+    readonly name: string;
+    readonly directory: string;
+    /** The last dump that is whole; null: none yet. */
+    readonly lastDump: string | null;
+    /** Messages left out because the disk did not keep up or was full. */
+    readonly lost: number;
+    readonly fault: string | null;
+  }[];
 }
 
 export interface ClusterView {
@@ -72,6 +107,8 @@ export interface ClusterView {
     readonly address: string;
     readonly address6: string | null;
     readonly alive: boolean;
+    /** Out of service (`podway drain`). */
+    readonly drained: boolean;
     readonly leases: readonly string[];
   }[];
 }

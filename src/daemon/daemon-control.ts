@@ -7,7 +7,10 @@ import type { Bfd } from "./bfd-task.ts";
 import type { Bgp } from "./bgp-task.ts";
 import type { ClusterView, Control, KernelView, LeaseView, StatusView } from "./control.ts";
 import type { DocumentKeeper } from "./document.ts";
+import type { DrainKeeper } from "./drain-keeper.ts";
 import type { NodePart } from "./node-part.ts";
+import type { OperatorControl } from "./operator-control.ts";
+import type { Monitoring } from "./monitoring-task.ts";
 import { viewPeers } from "./peer-view.ts";
 import { viewRoutes } from "./route-view.ts";
 import { explainWhy } from "./why.ts";
@@ -19,6 +22,9 @@ export interface ControlParts {
   readonly keeper: DocumentKeeper;
   readonly bgp: Bgp;
   readonly bfd: Bfd;
+  readonly monitoring: Monitoring;
+  readonly operator: OperatorControl;
+  readonly drains: DrainKeeper;
   readonly node: NodePart;
   /** The settings that count now; the document may be ahead of them (followable.ts). */
   readonly running: () => NodeSettings;
@@ -42,7 +48,8 @@ export function createControl(parts: ControlParts): Control {
     kernel,
     document: () => keeper.view(),
     plan: (text, file) => Promise.resolve(planOf(keeper, text, file)),
-    apply: (text, file) => keeper.desk.apply(text, file),
+    apply: (text, file, terms) => keeper.desk.apply(text, file, terms),
+    operator: parts.operator,
     metrics: () => Promise.resolve(telemetry.metrics()),
     onChange: (listener) => node.onChange(listener),
   };
@@ -66,7 +73,8 @@ function status(parts: ControlParts, { peers, leases, uptimeSeconds }: Now): Sta
     listen = bgp.listeners.state;
   const own = leases.filter((lease) => lease.own),
     reasons = missing(parts, peers, own);
-  const warnings = [...parts.warnings(), ...bgp.listeners.warnings, ...node.warnings(), ...(listen.state === "failed" ? [listen.text] : [])];
+  const drained = parts.drains.sentence;
+  const warnings = [...(drained === undefined ? [] : [drained]), ...parts.warnings(), ...bgp.listeners.warnings, ...node.warnings(), ...(listen.state === "failed" ? [listen.text] : [])];
   const [v4, v6] = bgp.speaker.rib.ribs;
   return {
     node: settings.node,
@@ -78,6 +86,7 @@ function status(parts: ControlParts, { peers, leases, uptimeSeconds }: Now): Sta
     address: settings.address,
     address6: settings.address6 ?? null,
     uptimeSeconds,
+    service: parts.drains.state,
     ready: reasons.length === 0,
     reasons,
     store: node.storeView(),
@@ -87,6 +96,7 @@ function status(parts: ControlParts, { peers, leases, uptimeSeconds }: Now): Sta
     routes: { ipv4: v4.chosen, ipv6: v6.chosen, paths: v4.adjRibIn.live + v6.adjRibIn.live },
     kernel: node.kernelStatus(),
     listen,
+    monitoring: parts.monitoring.view(),
     warnings,
   };
 }
@@ -106,7 +116,7 @@ function missing({ running, bgp, node }: ControlParts, peers: StatusView["peers"
   return reasons;
 }
 
-function cluster({ keeper, node }: ControlParts, leases: readonly LeaseView[]): ClusterView {
+function cluster({ keeper, node, drains }: ControlParts, leases: readonly LeaseView[]): ClusterView {
   const alive = node.alive();
   return {
     nodes: Object.entries(keeper.settings.nodes).map(([name, declared]) => ({
@@ -115,6 +125,7 @@ function cluster({ keeper, node }: ControlParts, leases: readonly LeaseView[]): 
       address: declared.address,
       address6: declared.address6 ?? null,
       alive: alive.has(name),
+      drained: drains.isDrained(name),
       leases: leases.flatMap((lease) => (lease.node === name && lease.cidr !== null ? [lease.cidr] : [])),
     })),
   };

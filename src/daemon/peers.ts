@@ -82,6 +82,14 @@ export class PeersDriver {
     this.wake();
   }
 
+  /** An operator's word to the speaker, and what follows from it. */
+  operate<T>(say: (speaker: Speaker, now: Instant) => T): T {
+    const answer = say(this.#parts.speaker, this.#now());
+    this.#act();
+    this.wake();
+    return answer;
+  }
+
   /** Ends the sessions (product §6.2) and waits until what was said has left. */
   async stop(mode: "restart" | "shutdown", text: string): Promise<void> {
     this.#parts.speaker.stop(mode, text, this.#now());
@@ -90,6 +98,12 @@ export class PeersDriver {
     clearTimeout(this.#timer);
     for (const dial of this.#dials.values()) dial.abort();
     await Promise.all([...this.#connections.values()].map(closedOf));
+  }
+
+  /** TCP ports of a connection, for monitoring; 0 if it is gone. */
+  portsOf(connection: number): { readonly local: number; readonly remote: number } {
+    const found = this.#connections.get(connection);
+    return { local: found?.localPort ?? 0, remote: found?.remotePort ?? 0 };
   }
 
   #now(): Instant {

@@ -28,6 +28,7 @@ export interface ConnectionHandlers {
 export interface Connection {
   readonly local: Ip;
   readonly remote: Ip;
+  readonly localPort: number;
   readonly remotePort: number;
   handlers: ConnectionHandlers | undefined;
   /** Octets handed over and not yet taken by the kernel. */

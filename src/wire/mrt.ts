@@ -112,7 +112,8 @@ export function encodeMrtStateChange(session: MrtSession, from: keyof typeof mrt
 /** A number that two octets cannot hold is AS_TRANS there (RFC 6793 §4.2.1). */
 function putEnds({ peer, localAsn, local }: MrtSession, fourOctetAs: boolean, into: Writer): void {
   const asTrans = 23_456;
-  for (const asn of [peer.asn, localAsn]) if (fourOctetAs) into.u32(asn);
+  for (const asn of [peer.asn, localAsn])
+    if (fourOctetAs) into.u32(asn);
     else into.u16(asn > 0xffff ? asTrans : asn);
   const isIpv6 = familyOf(peer.address) === 6;
   into.u16(0).u16(isIpv6 ? 2 : 1); // no interface index

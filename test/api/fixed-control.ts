@@ -103,7 +103,8 @@ export const status: StatusView = {
   routes: { ipv4: 9, ipv6: 5, paths: 16 },
   kernel: { enabled: true, inSync: false, desired: 21, differing: 1, lastPassMillis: 4, drift: 2 },
   listen: { state: "off", text: "this node only dials" },
-  warnings: ["the clock stepped by 3 s."],
+  monitoring: { bmp: [], mrt: [] },
+    warnings: ["the clock stepped by 3 s."],
 };
 
 export const cluster: ClusterView = {
