@@ -39,6 +39,7 @@ export const libc = {
   recvmsg: bind<(fd: number, header: BigUint64Array, flags: number) => number | bigint>("long recvmsg(int, void *, int)"),
   close: bind<(fd: number) => number>("int close(int)"),
   schedSetScheduler: bind<(thread: number, policy: number, parameters: Uint32Array) => number>("int sched_setscheduler(int, int, const void *)"),
+  setns: bind<(fd: number, kind: number) => number>("int setns(int, int)"),
   clockGetTime: bind<(clock: number, timespec: Bytes) => number>("int clock_gettime(int, void *)"),
 } as const;
 

@@ -52,11 +52,12 @@ export type Received = Uint8Array | "nothing" | "overrun";
 /** One socket; every call is synchronous. */
 export class NetlinkSocket {
   #fd: number;
-  readonly #buffer = new Uint8Array(limits.datagramOctets);
+  readonly #buffer: Uint8Array;
   readonly portId: number;
 
-  /** `groups`: mask of multicast groups (bit RTNLGRP_x − 1). `waitMillis`: how long `receive(true)` waits. */
-  constructor(groups: number, waitMillis: number) {
+  /** `groups`: mask of multicast groups (bit RTNLGRP_x − 1). `waitMillis`: how long `receive(true)` waits. `octets`: of the largest answer. */
+  constructor(groups: number, waitMillis: number, octets: number = limits.datagramOctets) {
+    this.#buffer = new Uint8Array(octets);
     if (endianness() !== "LE") throw new FaultError(worldFault("kernel.no-netlink", "this machine is big-endian, which the netlink codec does not speak."));
     this.#fd = call.socket(family, rawCloseOnExec, 0);
     if (this.#fd < 0) throw this.#fault("socket");
@@ -114,8 +115,13 @@ export class NetlinkSocket {
 export class KoffiTransport implements NetlinkTransport {
   readonly name = "koffi";
   readonly hasEvents = true;
-  readonly #socket = new NetlinkSocket(0, limits.silenceMillis);
+  readonly #socket: NetlinkSocket;
   #breathed = performance.now();
+
+  /** `octets`: of the largest answer; a dump needs more than a query. */
+  constructor(octets: number = limits.datagramOctets) {
+    this.#socket = new NetlinkSocket(0, limits.silenceMillis, octets);
+  }
 
   get portId(): number {
     return this.#socket.portId;

@@ -55,7 +55,9 @@ export class PodBook {
     if (image !== undefined && (image.schema !== schema || image.cluster !== options.cluster)) {
       await journal.close();
       const whose = image.schema === schema ? `cluster ${image.cluster}` : `a newer podwayd (schema ${String(image.schema)})`;
-      throw new FaultError(worldFault("ipam.journal-foreign", `${options.path} is of ${whose}; move it away, or give this daemon a state directory of its own`));
+      throw new FaultError(
+        worldFault("ipam.journal-foreign", `${options.path} is of ${whose}; move it away, or give this daemon a state directory of its own`),
+      );
     }
     const records = new Map((image?.records ?? []).map((record) => [record.address, record]));
     for (const step of content.steps) {

@@ -13,8 +13,10 @@ const headerLength = 8;
 const ifa = { address: 1, local: 2 } as const;
 /** IFA_F_NODAD: our device has no neighbours that could answer, and an address that waits for them is of no use yet. */
 const noDuplicateDetection = 0x02;
-const scopeUniverse = 0;
 const scopeLink = 253;
+/** RT_SCOPE_*: how far an address reaches; `host` is never chosen as the source of a packet. */
+export const addressScope = { universe: 0, link: scopeLink, host: 254 } as const;
+export type AddressScope = keyof typeof addressScope;
 
 export interface AddressMessage {
   readonly index: number;
@@ -23,8 +25,8 @@ export interface AddressMessage {
   readonly linkLocal: boolean;
 }
 
-export function encodeNewAddress(into: NetlinkWriter, sequence: number, index: number, address: Ip, length: number): void {
-  header(into.begin(rtm.newAddress, messageFlag.create | messageFlag.replace, sequence), index, address, length);
+export function encodeNewAddress(into: NetlinkWriter, sequence: number, index: number, address: Ip, length: number, scope: AddressScope = "universe"): void {
+  header(into.begin(rtm.newAddress, messageFlag.create | messageFlag.replace, sequence), index, address, length, scope);
   into.end();
 }
 
@@ -54,7 +56,7 @@ export function decodeAddress(bytes: Uint8Array, message: NetlinkMessage): Outco
   });
 }
 
-function header(into: NetlinkWriter, index: number, address: Ip, length: number): void {
-  into.u8(codeOf(address)).u8(length).u8(noDuplicateDetection).u8(scopeUniverse).u32(index);
+function header(into: NetlinkWriter, index: number, address: Ip, length: number, scope: AddressScope = "universe"): void {
+  into.u8(codeOf(address)).u8(length).u8(noDuplicateDetection).u8(addressScope[scope]).u32(index);
   into.attribute(ifa.local, octetsOf(address)).attribute(ifa.address, octetsOf(address));
 }

@@ -12,10 +12,13 @@ import { codeOf, octetsOf, readIp, rtm } from "./rtnetlink.ts";
 const headerLength = 16;
 const flagUp = 0x1;
 const flagLoopback = 0x8;
-const ifla = { address: 1, name: 3, mtu: 4, linkInfo: 18, alias: 20, extensionMask: 29, infoKind: 1, infoData: 2 } as const;
+const ifla = { address: 1, name: 3, mtu: 4, linkInfo: 18, alias: 20, namespaceDescriptor: 28, extensionMask: 29, infoKind: 1, infoData: 2 } as const;
 const vxlan = { id: 1, local: 4, learning: 7, port: 15, local6: 17 } as const;
 /** "vxlan"; the kernel wants no terminating zero here. */
 const vxlanKind = Uint8Array.of(0x76, 0x78, 0x6c, 0x61, 0x6e);
+/** "veth", and VETH_INFO_PEER: an ifinfomsg and attributes of the other end. */
+const vethKind = Uint8Array.of(0x76, 0x65, 0x74, 0x68);
+const vethPeer = 1;
 /** RTEXT_FILTER_SKIP_STATS: nobody here reads counters. */
 const skipStatistics = 0x8;
 
@@ -53,6 +56,32 @@ export function encodeNewVxlan(
   const data = into.nest(ifla.infoData);
   into.attribute32(vxlan.id, link.vni).attribute(codeOf(link.local) === 2 ? vxlan.local : vxlan.local6, octetsOf(link.local));
   into.attribute8(vxlan.learning, 0).attributePort(vxlan.port, link.port);
+  into.close(data);
+  into.close(info);
+  into.end();
+}
+
+/** A pair of connected devices, neither up. The second is made in the network namespace of the open descriptor, if one is given. */
+export function encodeNewVeth(
+  into: NetlinkWriter,
+  sequence: number,
+  pair: {
+    readonly name: string;
+    readonly mac: Mac;
+    readonly mtu: number;
+    readonly peer: { readonly name: string; readonly mac: Mac; readonly namespace: number | undefined };
+  },
+): void {
+  header(into.begin(rtm.newLink, messageFlag.create | messageFlag.exclusive, sequence), 0, 0, 0);
+  into.attribute32(ifla.mtu, pair.mtu).attribute(ifla.address, macBytes(pair.mac)).attributeText(ifla.name, pair.name);
+  const info = into.nest(ifla.linkInfo);
+  into.attribute(ifla.infoKind, vethKind);
+  const data = into.nest(ifla.infoData),
+    peer = into.nest(vethPeer);
+  header(into, 0, 0, 0);
+  into.attribute32(ifla.mtu, pair.mtu).attribute(ifla.address, macBytes(pair.peer.mac)).attributeText(ifla.name, pair.peer.name);
+  if (pair.peer.namespace !== undefined) into.attribute32(ifla.namespaceDescriptor, pair.peer.namespace);
+  into.close(peer);
   into.close(data);
   into.close(info);
   into.end();

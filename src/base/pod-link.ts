@@ -1,0 +1,34 @@
+/** A pod's link as a value: what it should be, and the steps that make it. The node's end is in our namespace, the pod's in its own or still in ours. */
+import type { Ip, Mac } from "./ip.ts";
+import type { Prefix } from "./prefix.ts";
+
+export interface PodLink {
+  readonly hostDevice: string;
+  readonly hostMac: Mac;
+  /** IFLA_IFALIAS of the node's end: whose it is, for people and for `podway ip check`. */
+  readonly alias: string;
+  readonly device: string;
+  readonly mac: Mac;
+  readonly mtu: number;
+  readonly addresses: readonly { readonly address: Ip; readonly gateway: Ip }[];
+  readonly routes: readonly { readonly destination: Prefix; readonly gateway: Ip }[];
+}
+
+export type Side = "node" | "pod";
+
+export type PodLinkStep =
+  | { readonly do: "pair"; readonly link: PodLink }
+  | { readonly do: "sysctl"; readonly side: Side; readonly path: string; readonly value: string }
+  | {
+      readonly do: "address";
+      readonly side: Side;
+      readonly device: string;
+      readonly address: Ip;
+      readonly length: number;
+      /** `host`: it answers on the link and is never chosen as a source. */
+      readonly scope: "universe" | "link" | "host";
+    }
+  | { readonly do: "up"; readonly side: Side; readonly device: string; readonly alias?: string }
+  | { readonly do: "neighbour"; readonly side: Side; readonly device: string; readonly address: Ip; readonly mac: Mac }
+  /** `gateway` undefined: on the link. */
+  | { readonly do: "route"; readonly side: Side; readonly device: string; readonly prefix: Prefix; readonly gateway: Ip | undefined };
