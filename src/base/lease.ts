@@ -19,9 +19,25 @@ export interface LeaseRecord {
   readonly vtepMac?: Mac;
   /** True for a reservation: a claim without an etcd lease. */
   readonly reserved?: boolean;
+  /** The life of the store in which the CIDR was claimed (ipam/store-epoch.ts); absent: the first. */
+  readonly epoch?: number;
+  /** Revision at which it was claimed, of a claim put back into a restored store; absent: the key's own create revision. */
+  readonly made?: bigint;
 }
 
-/** A lease as read back, with the store revision that created it: the fence between an older and a newer claim. */
+/** When a CIDR was claimed: the later of two claims counts. */
+export interface Fence {
+  readonly epoch: number;
+  readonly revision: bigint;
+}
+
+/** A lease as read back, with the store revision that created its key. */
 export interface Lease extends LeaseRecord {
   readonly createRevision: bigint;
 }
+
+/** The fence between an older and a newer claim. */
+export const fenceOf = ({ epoch, made, createRevision }: Lease): Fence => ({ epoch: epoch ?? 1, revision: made ?? createRevision });
+
+/** True if `a` was claimed after `b`. */
+export const isLater = (a: Fence, b: Fence): boolean => a.epoch > b.epoch || (a.epoch === b.epoch && a.revision > b.revision);

@@ -5,6 +5,7 @@
  * Must stay true: own claims are told before the leases of others, so that nobody plans with the one and without the other;
  * stopping revokes nothing (the next start of this node renews the same claims); nothing is told after `run` has ended.
  */
+import { randomBytes } from "node:crypto";
 import { note } from "#base/note.ts";
 import { FaultError } from "#base/fault.ts";
 import type { Lease } from "#base/lease.ts";
@@ -15,6 +16,7 @@ import { leasesPrefix, nodesPrefix, parseLease, parsePresence } from "#ipam/leas
 import type { LeaseTerms, OwnLease, RememberedLease } from "#ipam/lease-terms.ts";
 import { LeaseMachine } from "#ipam/lease.ts";
 import { PresenceMachine } from "#ipam/presence.ts";
+import { EpochMachine } from "#ipam/store-epoch.ts";
 import { vtepMac } from "#overlay/vtep.ts";
 import type { Clock } from "#ports/clock.ts";
 import type { Store } from "#ports/store.ts";
@@ -84,6 +86,7 @@ export class LeaseDriver {
   readonly #file: LeaseFile;
   #identity = "";
   #presence: PresenceMachine | undefined;
+  #epoch: EpochMachine | undefined;
   readonly #machines = new Map<string, LeaseMachine>();
   readonly #mirrors = { leases: new Mirror(), nodes: new Mirror() };
   #remembered: LeaseMemory | undefined;
@@ -153,6 +156,7 @@ export class LeaseDriver {
     if (signal.aborted) return;
     this.#isRunning = true;
     this.#registerGauges();
+    this.#makeEpoch();
     this.#makePresence(clock.now());
     this.#makeMachines(clock.now());
     this.#turn();
@@ -175,7 +179,7 @@ export class LeaseDriver {
       this.#setAway(which, news.kind === "away" ? news.text : undefined);
       this.#mirrors[which].see(news);
       if (which === "nodes") this.#seePresence(news, now);
-      else for (const machine of this.#machines.values()) if (news.kind !== "away" && news.kind !== "back") machine.handle(news, now);
+      else for (const machine of this.#claimants()) if (news.kind !== "away" && news.kind !== "back") machine.handle(news, now);
       if (which === "leases" && news.kind !== "away" && news.kind !== "back") this.#leasesChanged = true;
       this.#turn();
     }
@@ -198,8 +202,21 @@ export class LeaseDriver {
     if ((before === undefined) === (away === undefined) && before !== notYet) return;
     if (before === away) return;
     this.#parts.telemetry.note(away === undefined ? note("info", "store.back", "the store answers") : note("warn", "store.away", away));
-    for (const machine of [this.#presence, ...this.#machines.values()])
+    for (const machine of [this.#presence, ...this.#claimants()])
       machine?.handle(away === undefined ? { kind: "back" } : { kind: "away", text: away }, this.#parts.clock.now());
+  }
+
+  /** Those who follow the claims, whose epoch first. */
+  #claimants(): readonly (EpochMachine | LeaseMachine)[] {
+    return [...(this.#epoch ? [this.#epoch] : []), ...this.#machines.values()];
+  }
+
+  #makeEpoch(): void {
+    const { node, lease } = this.#settings,
+      { epoch, entries = [] } = this.#remembered ?? {};
+    if (!this.#parts.isHolder) return;
+    const terms = { node, nonce: randomBytes(8).toString("hex"), settleSeconds: lease.livenessSeconds };
+    this.#epoch = new EpochMachine(terms, epoch && { ...epoch, entries });
   }
 
   #makePresence(now: Instant): void {
@@ -238,15 +255,16 @@ export class LeaseDriver {
     const now = this.#parts.clock.now();
     let isOwnChanged = false,
       deadline: Instant | undefined;
-    if (this.#presence) {
-      for (const output of this.#presence.step(now)) {
+    for (const machine of [this.#presence, this.#epoch]) {
+      for (const output of machine?.step(now) ?? []) {
         if (output.kind === "note") this.#parts.telemetry.note(output.note);
-        else void this.#answer(this.#presence, output);
+        else void this.#answer(machine!, output);
       }
-      deadline = this.#presence.nextDeadline();
+      deadline = sooner(deadline, machine?.nextDeadline());
     }
     for (const machine of this.#machines.values()) {
       machine.handle({ kind: "presence", identity: this.#presence?.identity }, now);
+      machine.handle({ kind: "epoch", epoch: this.#epoch?.epoch }, now);
       for (const output of machine.step(now)) {
         if (output.kind === "note") this.#parts.telemetry.note(output.note);
         else if (output.kind === "own") isOwnChanged = true;
@@ -309,9 +327,9 @@ export class LeaseDriver {
     this.#saving = this.#saving.then(async () => {
       const entries = this.#mirrors.leases.revision === undefined ? this.#remembered?.entries : [...this.#mirrors.leases.entries.values()];
       if (entries === undefined) return;
-      for (const [pool, { cidr, confirmedAt }] of this.own())
-        if (cidr !== undefined && confirmedAt !== undefined) this.#former.set(pool, { cidr, confirmedAt });
-      await this.#file.write({ own: this.#former, entries }).catch((cause: Error) => {
+      for (const [pool, { cidr, confirmedAt, fence }] of this.own())
+        if (cidr !== undefined && confirmedAt !== undefined) this.#former.set(pool, { cidr, confirmedAt, fence });
+      await this.#file.write({ own: this.#former, entries, epoch: this.#epoch?.memory ?? this.#remembered?.epoch }).catch((cause: Error) => {
         this.#parts.telemetry.note(note("error", "lease.not-written", `the known leases cannot be written: ${cause.message}; check the state directory`));
       });
     });

@@ -10,6 +10,7 @@ import { FaultError, callerFault } from "#base/fault.ts";
 import { parsePrefix } from "#base/prefix.ts";
 import type { Instant } from "#base/time.ts";
 import type { StoredEntry } from "#ipam/exchange.ts";
+import type { EpochRecord } from "#ipam/lease-record.ts";
 import type { RememberedLease } from "#ipam/lease-terms.ts";
 
 const memoryLimits = { octets: 16 * 1024 * 1024 } as const;
@@ -34,13 +35,21 @@ export interface LeaseMemory {
   readonly own: ReadonlyMap<string, RememberedLease>;
   /** Entries under `leases/`. */
   readonly entries: readonly StoredEntry[];
+  /** Which life of the store they are of, and the highest revision seen in it; undefined if that was not known. */
+  readonly epoch: (EpochRecord & { readonly revision: bigint }) | undefined;
 }
 
 interface MemoryFile {
   readonly schema: 1;
   readonly cluster: string;
   readonly boot: string;
-  readonly own: readonly { readonly pool: string; readonly cidr: string; readonly confirmedAt: number | null }[];
+  readonly own: readonly {
+    readonly pool: string;
+    readonly cidr: string;
+    readonly confirmedAt: number | null;
+    readonly fence?: { readonly epoch: number; readonly revision: string };
+  }[];
+  readonly epoch?: { readonly number: number; readonly nonce: string; readonly revision: string };
   readonly entries: readonly {
     readonly key: string;
     readonly value: string;
@@ -72,12 +81,18 @@ export class LeaseFile {
   }
 
   /** Replaces the file. Rejects with the system's error. */
-  async write({ own, entries }: LeaseMemory): Promise<void> {
+  async write({ own, entries, epoch }: LeaseMemory): Promise<void> {
     const file: MemoryFile = {
       schema: 1,
       cluster: this.#cluster,
       boot: await bootId(),
-      own: Array.from(own, ([pool, { cidr, confirmedAt }]) => ({ pool, cidr, confirmedAt })),
+      own: Array.from(own, ([pool, { cidr, confirmedAt, fence }]) => ({
+        pool,
+        cidr,
+        confirmedAt,
+        ...(fence && { fence: { epoch: fence.epoch, revision: String(fence.revision) } }),
+      })),
+      ...(epoch && { epoch: { ...epoch, revision: String(epoch.revision) } }),
       entries: entries.map((entry) => ({
         key: entry.key,
         value: Buffer.from(entry.value).toString("base64"),
@@ -92,10 +107,11 @@ export class LeaseFile {
 
 function fromFile(file: MemoryFile, boot: string): LeaseMemory {
   const own = new Map<string, RememberedLease>();
-  for (const { pool, cidr, confirmedAt } of file.own) {
+  for (const { pool, cidr, confirmedAt, fence: written } of file.own) {
     const prefix = parsePrefix(cidr),
       isThisBoot = file.boot === boot && typeof confirmedAt === "number";
-    if (prefix !== undefined) own.set(pool, { cidr: prefix, confirmedAt: (isThisBoot ? confirmedAt : -Infinity) as Instant });
+    const fence = written && { epoch: written.epoch, revision: BigInt(written.revision) };
+    if (prefix !== undefined) own.set(pool, { cidr: prefix, confirmedAt: (isThisBoot ? confirmedAt : -Infinity) as Instant, fence });
   }
   const entries = file.entries.map(({ key, value, created, modified, lease }) => ({
     key,
@@ -104,7 +120,7 @@ function fromFile(file: MemoryFile, boot: string): LeaseMemory {
     modRevision: BigInt(modified),
     lease: lease ?? undefined,
   }));
-  return { own, entries };
+  return { own, entries, epoch: file.epoch && { ...file.epoch, revision: BigInt(file.epoch.revision) } };
 }
 
 async function bootId(): Promise<string> {

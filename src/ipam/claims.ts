@@ -6,7 +6,7 @@ import type { Lease } from "#base/lease.ts";
 import type { Note } from "#base/note.ts";
 import type { Prefix } from "#base/prefix.ts";
 import type { StoreEvent, StoredEntry } from "./exchange.ts";
-import { parseLease, parseLeaseKey } from "./lease-record.ts";
+import { parseFormer, parseFormerKey, parseLease, parseLeaseKey } from "./lease-record.ts";
 
 export interface Claim {
   readonly key: string;
@@ -17,9 +17,20 @@ export interface Claim {
   readonly lease: string | undefined;
 }
 
+/** Who had a CIDR last: nobody else may claim it while this stands. */
+export interface Former {
+  readonly key: string;
+  readonly cidr: Prefix;
+  /** Undefined: somebody, but the value cannot be read. */
+  readonly node: string | undefined;
+  readonly modRevision: bigint;
+  readonly lease: string | undefined;
+}
+
 export class Claims {
   readonly #pool: string;
   readonly #byCidr = new Map<Prefix, Claim>();
+  readonly #formers = new Map<Prefix, Former>();
   /** Everything up to this revision has been seen by the watch. */
   #seen: bigint | undefined;
 
@@ -36,8 +47,14 @@ export class Claims {
   all(): Iterable<Claim> {
     return this.#byCidr.values();
   }
+  former(cidr: Prefix): Former | undefined {
+    return this.#formers.get(cidr);
+  }
+  formers(): Iterable<Former> {
+    return this.#formers.values();
+  }
 
-  /** Takes in an event of the watch on `leases/`; returns true if a claim of this pool has gone. */
+  /** Takes in an event of the watch on `leases/`; returns true if a claim of this pool has gone, or what kept its CIDR. */
   see(event: StoreEvent, notes: Note[]): boolean {
     if (event.kind === "snapshot") return this.#replaceAll(event.entries, event.revision, notes);
     if (event.kind === "put") {
@@ -46,23 +63,28 @@ export class Claims {
     }
     if (event.kind !== "delete") return false;
     this.#seen = event.revision;
-    const known = this.#find(event.key);
-    if (!known || known.modRevision > event.revision) return false;
-    return this.#byCidr.delete(known.cidr);
+    return this.#delete(event.key, event.revision);
   }
 
   /** Takes in what the store answered to a write of ours: the entry it holds under `key` at `revision`, or that it holds none. */
   learn(key: string, entry: StoredEntry | undefined, revision: bigint): void {
-    const known = this.#find(key);
     if (this.#seen !== undefined && revision < this.#seen) return;
     if (entry) this.#put(entry, []);
-    else if (known && known.modRevision <= revision) this.#byCidr.delete(known.cidr);
+    else this.#delete(key, revision);
+  }
+
+  #delete(key: string, revision: bigint): boolean {
+    const known = this.#find(key);
+    if (known) return known.modRevision <= revision && this.#byCidr.delete(known.cidr);
+    const named = parseFormerKey(key),
+      former = named?.pool === this.#pool ? this.#formers.get(named.cidr) : undefined;
+    return former !== undefined && former.modRevision <= revision && this.#formers.delete(former.cidr);
   }
 
   #replaceAll(entries: readonly StoredEntry[], revision: bigint, notes: Note[]): boolean {
     const before = this.#byCidr.size,
       isRestored = this.#seen !== undefined && revision < this.#seen;
-    for (const [cidr, claim] of this.#byCidr) if (isRestored || claim.modRevision <= revision) this.#byCidr.delete(cidr);
+    for (const each of [this.#byCidr, this.#formers]) for (const [cidr, { modRevision }] of each) if (isRestored || modRevision <= revision) each.delete(cidr);
     for (const entry of entries) this.#put(entry, notes);
     this.#seen = revision;
     return this.#byCidr.size < before;
@@ -70,7 +92,8 @@ export class Claims {
 
   #put(entry: StoredEntry, notes: Note[]): void {
     const key = parseLeaseKey(entry.key);
-    if (key?.pool !== this.#pool) return;
+    if (key === undefined) return this.#putFormer(entry);
+    if (key.pool !== this.#pool) return;
     const known = this.#byCidr.get(key.cidr);
     if (known && known.modRevision >= entry.modRevision) return;
     const parsed = parseLease(entry);
@@ -82,6 +105,13 @@ export class Claims {
       modRevision: entry.modRevision,
       lease: entry.lease,
     });
+  }
+
+  #putFormer(entry: StoredEntry): void {
+    const key = parseFormerKey(entry.key);
+    if (key?.pool !== this.#pool || (this.#formers.get(key.cidr)?.modRevision ?? 0n) >= entry.modRevision) return;
+    const { modRevision, lease } = entry;
+    this.#formers.set(key.cidr, { key: entry.key, cidr: key.cidr, node: parseFormer(entry), modRevision, lease });
   }
 
   #find(key: string): Claim | undefined {

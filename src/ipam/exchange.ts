@@ -23,7 +23,7 @@ export type StoreEvent =
 export type StoreRequest =
   | { readonly kind: "grant"; readonly request: number; readonly ttlSeconds: number }
   | { readonly kind: "keepAlive"; readonly request: number; readonly lease: string }
-  | { readonly kind: "create"; readonly request: number; readonly key: string; readonly value: Uint8Array; readonly lease: string }
+  | { readonly kind: "create"; readonly request: number; readonly key: string; readonly value: Uint8Array; readonly lease: string | undefined }
   | {
       readonly kind: "replace";
       readonly request: number;

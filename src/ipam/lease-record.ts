@@ -29,6 +29,15 @@ export interface FormerRecord {
   readonly node: string;
 }
 
+/** Which life of the store this is, counted from 1, and a random name for it. */
+export interface EpochRecord {
+  readonly number: number;
+  readonly nonce: string;
+}
+export const epochKey = `${leasesPrefix}epoch`;
+/** Stands, bound to a short lease, while nodes put their claims back into a restored store. */
+export const settlingKey = `${leasesPrefix}settling`;
+
 export const leaseKey = (pool: string, cidr: Prefix): string => `${leasesPrefix}${pool}/${cidr.replace("/", "-")}`;
 export const presenceKey = (node: string): string => `${nodesPrefix}${node}`;
 
@@ -49,8 +58,22 @@ export function parseLeaseKey(key: string): { readonly pool: string; readonly ci
 
 /** Octets of a record; fields in one order, so that equal records are equal octets. */
 export function encodeLease(record: LeaseRecord): Uint8Array {
-  const { schema, node, pool, cidr, identity, address, address6, vtepMac, reserved } = record;
-  return new TextEncoder().encode(JSON.stringify({ schema, node, pool, cidr, identity, address, address6, vtepMac, reserved }));
+  const { schema, node, pool, cidr, identity, address, address6, vtepMac, reserved, epoch, made } = record;
+  return new TextEncoder().encode(
+    JSON.stringify({ schema, node, pool, cidr, identity, address, address6, vtepMac, reserved, epoch, made: made === undefined ? undefined : String(made) }),
+  );
+}
+
+export function encodeEpoch({ number, nonce }: EpochRecord): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify({ schema: 1, number, nonce }));
+}
+
+/** Undefined if the value cannot be read. */
+export function parseEpoch(entry: StoredEntry): EpochRecord | undefined {
+  const value = parseObject(entry.value),
+    number = value?.["number"],
+    nonce = value?.["nonce"];
+  return isCount(number) && typeof nonce === "string" ? { number, nonce } : undefined;
 }
 
 export function encodeFormer({ schema, node }: FormerRecord): Uint8Array {
@@ -85,6 +108,8 @@ export function parseLease(entry: StoredEntry): Outcome<Lease, Note> {
     ...(address6 !== undefined && { address6 }),
     ...(vtepMac !== undefined && { vtepMac: vtepMac satisfies Mac }),
     ...(entry.lease === undefined && { reserved: true }),
+    ...(isCount(value["epoch"]) && { epoch: value["epoch"] }),
+    ...(typeof value["made"] === "string" && /^\d{1,19}$/.test(value["made"]) && { made: BigInt(value["made"]) }),
     createRevision: entry.createRevision,
   });
 }
@@ -117,6 +142,7 @@ function parseObject(value: Uint8Array): Record<string, unknown> | undefined {
   }
 }
 
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 const ip = (value: unknown): Ip | undefined => (typeof value === "string" ? parseIp(value) : undefined);
 const bad = (key: string, why: string): Outcome<never, Note> =>
   failed(note("warn", "lease.unreadable", `the store's key ${key} is ignored: ${why}`, { fields: { key } }));

@@ -1,10 +1,11 @@
 /** What a lease machine is told, and what it says. */
 import type { Ip, Mac } from "#base/ip.ts";
-import type { LeaseState } from "#base/lease.ts";
+import type { Fence, LeaseState } from "#base/lease.ts";
 import type { Prefix } from "#base/prefix.ts";
 import type { LeaseSettings, PoolSettings } from "#base/settings.ts";
 import type { Instant } from "#base/time.ts";
 import type { StoreAnswer, StoreEvent, StoreOutput } from "./exchange.ts";
+import type { StoreEpoch } from "./store-epoch.ts";
 
 export interface LeaseHolder {
   readonly node: string;
@@ -22,6 +23,8 @@ export interface LeaseTerms {
 export interface RememberedLease {
   readonly cidr: Prefix;
   readonly confirmedAt: Instant;
+  /** When it was claimed; undefined if that was not written down. */
+  readonly fence?: Fence | undefined;
 }
 
 export type LeaseInput =
@@ -29,7 +32,9 @@ export type LeaseInput =
   | StoreAnswer
   | { readonly kind: "terms"; readonly terms: LeaseTerms }
   /** Whose presence key stands under our node's name; undefined: nobody's. */
-  | { readonly kind: "presence"; readonly identity: string | undefined };
+  | { readonly kind: "presence"; readonly identity: string | undefined }
+  /** Which life of the store it is; undefined: not known. */
+  | { readonly kind: "epoch"; readonly epoch: StoreEpoch | undefined };
 
 /** What the node may do: use `cidr` if there is one, nothing otherwise. */
 export interface OwnLease {
@@ -42,5 +47,7 @@ export interface OwnLease {
   /** The last answered renewal, and when the node lets go without another; undefined if it has no CIDR, or one without end (a reservation in the store). */
   readonly confirmedAt: Instant | undefined;
   readonly endsAt: Instant | undefined;
+  /** When the CIDR was claimed. */
+  readonly fence: Fence | undefined;
 }
 export type LeaseOutput = StoreOutput | { readonly kind: "own"; readonly own: OwnLease };

@@ -8,18 +8,24 @@
  * from when it *sent* the renewal that was answered. Must stay true:
  * - at 0.9 × hold without an answer the node lets go by itself (`lost`), before the store can give the CIDR to another;
  * - a claim is written only while the node's presence key is ours, so two machines of one name never both write;
- * - every write is compare-and-swap: what another holds is never overwritten, but for a dead machine's of our own name;
+ * - every write is compare-and-swap: what another holds is never overwritten, but for a dead machine's of our own name, and an
+ *   older claim that a restored store shows in the place of ours;
+ * - of two claims on one CIDR the later counts, by store epoch and revision; whose is older lets go and takes another CIDR;
  * - a store that is away changes nothing before that: `doubtful` forwards on.
  */
-import type { LeaseRecord, LeaseState } from "#base/lease.ts";
-import { type Note, note } from "#base/note.ts";
+import { type Fence, fenceOf, isLater, type LeaseRecord, type LeaseState } from "#base/lease.ts";
+import type { Note } from "#base/note.ts";
 import type { Prefix } from "#base/prefix.ts";
-import { Deadlines, type Instant, after, millis } from "#base/time.ts";
+import { Deadlines, type Instant, after, millis, sooner } from "#base/time.ts";
 import { type Claim, Claims } from "./claims.ts";
 import { type NewRequest, type StoreAnswer, type StoreEvent, type StoreRequest, hashText, nameTaken, retryMillis } from "./exchange.ts";
+import { type FormerHome, FormerKeeper } from "./former.ts";
 import { encodeLease, leaseKey } from "./lease-record.ts";
 import type { LeaseInput, LeaseOutput, LeaseTerms, OwnLease, RememberedLease } from "./lease-terms.ts";
-import { isOfPool, nextCidr } from "./pool.ts";
+import { type Holding, holdingNothing, LeaseVoice } from "./lease-voice.ts";
+import { adoptable, chooseCidr, isMine, isSame, owner, printFence, recordOf } from "./own-claims.ts";
+import { isOfPool } from "./pool.ts";
+import type { StoreEpoch } from "./store-epoch.ts";
 
 /** Share of the hold time after which a node lets go by itself. */
 const fenceShare = 0.9;
@@ -31,6 +37,8 @@ interface Hold {
   ttlMillis: number;
   /** Undefined for a claim without lease: it does not end. */
   confirmedAt: Instant | undefined;
+  /** When it was claimed; undefined only for what was written down without. */
+  fence: Fence | undefined;
 }
 interface Job {
   readonly kind: "grant" | "claim" | "adopt" | "remove";
@@ -39,6 +47,9 @@ interface Job {
   readonly cidr: Prefix;
   readonly key: string;
   readonly lease?: string | undefined;
+  /** What was written, and over a key of which create revision. */
+  readonly record?: LeaseRecord;
+  readonly created?: bigint | undefined;
 }
 
 export class LeaseMachine {
@@ -46,19 +57,19 @@ export class LeaseMachine {
   readonly #claims: Claims;
   readonly #deadlines = new Deadlines<"retry" | "beat" | "doubt" | "fence">();
   readonly #seed: number;
-  #out: LeaseOutput[] = [];
-  #own: OwnLease;
+  readonly #out: LeaseOutput[] = [];
+  readonly #voice: LeaseVoice;
+  readonly #mark: FormerKeeper;
   #hold: Hold | undefined;
   #former: Prefix | undefined;
   #presence: string | undefined;
+  #epoch: StoreEpoch | undefined;
   #job: Job | undefined;
   #beat: { readonly request: number; readonly at: Instant; readonly lease: string } | undefined;
   /** A store-side lease that no key is bound to yet. */
   #grant: { readonly lease: string; readonly at: Instant; readonly ttlMillis: number } | undefined;
   /** A store-side lease the store said it holds no more, while keys may still name it. */
   #ended: string | undefined;
-  #lostWhy = "";
-  #told = "";
   #requests = 0;
   #attempts = 0;
 
@@ -66,21 +77,24 @@ export class LeaseMachine {
     this.#terms = terms;
     this.#claims = new Claims(terms.pool.name);
     this.#seed = hashText(`${terms.holder.node}/${terms.pool.name}`);
-    this.#own = this.#describe("asking", listing);
+    this.#mark = new FormerKeeper(this.#seed, (request) => this.#ask(request));
     this.#former = remembered?.cidr;
-    const hold = remembered && { cidr: remembered.cidr, lease: undefined, ttlMillis: terms.lease.holdSeconds * 1000, confirmedAt: remembered.confirmedAt };
-    if (!hold || !isOfPool(terms.pool, hold.cidr) || fenceAt(hold, hold.confirmedAt) <= now) return;
-    this.#hold = hold;
-    this.#deadlines.arm("fence", fenceAt(hold, hold.confirmedAt));
-    this.#own = this.#describe("doubtful", "held before this start; the store has not confirmed it yet");
+    const hold = remembered && { ...remembered, lease: undefined, ttlMillis: terms.lease.holdSeconds * 1000, fence: remembered.fence };
+    const isKept = hold && isOfPool(terms.pool, hold.cidr) && fenceAt(hold, hold.confirmedAt) > now;
+    if (isKept) this.#hold = hold;
+    if (isKept) this.#deadlines.arm("fence", fenceAt(hold, hold.confirmedAt));
+    const first = isKept
+      ? ({ state: "doubtful", reason: "held before this start; the store has not confirmed it yet" } as const)
+      : ({ state: "asking", reason: listing } as const);
+    this.#voice = new LeaseVoice(this.#out, { pool: terms.pool.name, ...first, ...this.#holding() });
   }
 
   get own(): OwnLease {
-    return this.#own;
+    return this.#voice.own;
   }
 
   nextDeadline(): Instant | undefined {
-    return this.#deadlines.nearest();
+    return sooner(this.#deadlines.nearest(), this.#mark.nextDeadline());
   }
 
   handle(input: LeaseInput, now: Instant): void {
@@ -92,6 +106,7 @@ export class LeaseMachine {
       case "back":
         // The store is there again: what waited for it goes on now.
         this.#deadlines.disarm("retry");
+        this.#mark.goOn();
         if (this.#hold?.lease !== undefined) this.#deadlines.arm("beat", now);
         return;
       case "away":
@@ -103,6 +118,10 @@ export class LeaseMachine {
         if (input.identity !== this.#presence) this.#deadlines.disarm("retry");
         this.#presence = input.identity;
         return;
+      case "epoch":
+        if (input.epoch?.number !== this.#epoch?.number || input.epoch?.isSettled !== this.#epoch?.isSettled) this.#deadlines.disarm("retry");
+        this.#epoch = input.epoch;
+        return;
       default:
         return this.#answered(input, now);
     }
@@ -113,11 +132,12 @@ export class LeaseMachine {
     const fence = this.#deadlines.at("fence");
     if (fence !== undefined && fence <= now) this.#expired("fence", now);
     for (let due = this.#deadlines.due(now); due !== undefined; due = this.#deadlines.due(now)) this.#expired(due, now);
+    this.#mark.pass(now);
     if (this.#hold) this.#keep(this.#hold, now);
     if (!this.#hold) this.#seek(now);
-    const out = this.#out;
-    this.#out = [];
-    return out;
+    if (this.#hold) this.#markOwn(this.#hold, now);
+    else this.#mark.leave();
+    return this.#out.splice(0);
   }
 
   #see(event: StoreEvent): void {
@@ -141,19 +161,42 @@ export class LeaseMachine {
   #keep(hold: Hold, now: Instant): void {
     if (!this.#claims.isSynced) return;
     const claim = this.#claims.get(hold.cidr);
-    if (claim && !this.#isMine(claim)) return this.#lose(`${hold.cidr} is claimed by ${owner(claim)}; this node lets go of it`);
+    if (claim && !this.#isMine(claim)) return this.#dispute(hold, claim, now);
+    if (claim?.record && !(hold.fence && isLater(hold.fence, fenceOf(claim.record)))) hold.fence = fenceOf(claim.record);
     if (this.#job !== undefined || this.#deadlines.at("retry") !== undefined) return;
     if (claim?.lease !== undefined && claim.lease !== this.#ended && hold.lease === undefined && hold.confirmedAt !== undefined) {
       // Held before this start: the store knows the lease, one renewal confirms it.
       hold.lease = claim.lease;
       return this.#expired("beat", now);
     }
-    if (claim && claim.lease === undefined && hold.lease === undefined && hold.confirmedAt !== undefined)
-      return this.#take(endless(hold.cidr), endlessWhy, now);
+    if (claim && claim.lease === undefined && hold.lease === undefined && hold.confirmedAt !== undefined) return this.#take(endless(claim), endlessWhy, now);
     if (this.#presence !== this.#terms.holder.identity) return;
     if (!claim || (hold.lease === undefined && hold.confirmedAt !== undefined)) return this.#bind(hold.cidr, claim, now);
     if (!isSame(this.#record(hold.cidr, claim.lease === undefined), claim)) return this.#write(hold.cidr, claim, claim.lease, now);
     for (const other of this.#claims.all()) if (other.cidr !== hold.cidr && other.lease !== undefined && this.#isMine(other)) return this.#remove(other, now);
+  }
+
+  /** Another's claim on our CIDR. In one life of the store the later one is always the store's; a restored one may show one older than ours. */
+  #dispute(hold: Hold, claim: Claim, now: Instant): void {
+    const theirs = claim.record && fenceOf(claim.record);
+    if (!theirs || !hold.fence || !isLater(hold.fence, theirs)) return this.#lose(`${hold.cidr} is claimed by ${owner(claim)}; this node lets go of it`);
+    if (this.#job !== undefined || this.#deadlines.at("retry") !== undefined || this.#presence !== this.#terms.holder.identity) return;
+    this.#voice.tellConflict(
+      `the store shows an older claim of ${owner(claim)} on ${hold.cidr} (${printFence(theirs)}, ours ${printFence(hold.fence)}), as a restored store does: ours is put back, and that node takes another CIDR`,
+      this.#terms,
+    );
+    this.#bind(hold.cidr, claim, now);
+  }
+
+  /** While the claim stands: that others see who had the CIDR last when it has gone. */
+  #markOwn(hold: Hold, now: Instant): void {
+    const claim = this.#claims.get(hold.cidr);
+    if (!claim || !this.#isMine(claim) || claim.lease === undefined || this.#presence !== this.#terms.holder.identity) return;
+    this.#mark.step(hold.cidr, this.#claims.former(hold.cidr), this.#home(), now);
+  }
+  #home(): FormerHome {
+    const { holder, pool, lease } = this.#terms;
+    return { node: holder.node, pool: pool.name, lease };
   }
 
   /** While there is none: adopt what is ours already, else claim the next candidate. */
@@ -163,26 +206,21 @@ export class LeaseMachine {
     if (!this.#claims.isSynced) return this.#sayWithout("asking", listing);
     if (this.#presence === undefined) return this.#sayWithout("asking", "waiting for the node's own presence in the store");
     if (this.#presence !== holder.identity) return this.#wait(nameTaken(holder.node, this.#presence));
-    const adoptable = this.#adoptable();
-    if (adoptable) return this.#adopt(adoptable, now);
+    if (this.#epoch === undefined) return this.#sayWithout("asking", "finding out whether the store was restored");
+    if (!this.#epoch.isSettled) return this.#sayWithout("asking", "the store was restored: nodes put back the claims they hold, and new ones wait for that");
+    const found = adoptable(this.#claims, this.#terms, this.#former);
+    if (found) return this.#adopt(found, now);
     if (pool.state === "draining") return this.#wait(`pool ${pool.name} is draining and gives out no new CIDR; make it active, or remove it`);
-    const taken = Array.from(this.#claims.all(), ({ cidr }) => cidr);
-    const candidate = nextCidr(pool, { node: holder.node, former: this.#former, taken });
-    if (candidate.kind === "try") return this.#bind(candidate.cidr, undefined, now);
+    const choice = chooseCidr(this.#claims, this.#terms, this.#former);
+    if (choice.kind === "try") return this.#bind(choice.cidr, undefined, now);
     this.#retry(now);
-    if (candidate.kind === "reservation-taken")
-      return this.#wait(
-        `${candidate.cidr}, reserved for this node in pool ${pool.name}, is claimed by ${owner(this.#claims.get(candidate.cidr))}; it is tried again until it is free`,
-      );
-    this.#wait(
-      `pool ${pool.name} is exhausted: all ${candidate.total} CIDRs of /${pool.nodePrefix} in ${pool.cidr} are taken or reserved; enlarge the pool or free one`,
-    );
+    this.#wait(choice.reason);
   }
 
   #adopt(claim: Claim, now: Instant): void {
     const isMine = this.#isMine(claim);
     if (claim.lease === undefined && !isMine) return this.#write(claim.cidr, claim, undefined, now);
-    if (claim.lease === undefined) return this.#take(endless(claim.cidr), endlessWhy, now);
+    if (claim.lease === undefined) return this.#take(endless(claim), endlessWhy, now);
     if (!isMine || claim.lease === this.#ended) return this.#bind(claim.cidr, claim, now);
     const request = this.#ask({ kind: "keepAlive", lease: claim.lease });
     this.#start({ kind: "adopt", request, at: now, cidr: claim.cidr, lease: claim.lease, key: claim.key }, `confirming ${claim.cidr}, held before`);
@@ -198,11 +236,12 @@ export class LeaseMachine {
 
   #write(cidr: Prefix, claim: Claim | undefined, lease: string | undefined, now: Instant): void {
     const key = leaseKey(this.#terms.pool.name, cidr),
-      value = encodeLease(this.#record(cidr, lease === undefined));
+      record = this.#record(cidr, lease === undefined),
+      value = encodeLease(record);
     const request = claim
       ? this.#ask({ kind: "replace", key, value, modRevision: claim.modRevision, lease })
       : this.#ask({ kind: "create", key, value, lease: lease! });
-    this.#start({ kind: "claim", request, at: now, cidr, lease, key }, `asking for ${cidr}`);
+    this.#start({ kind: "claim", request, at: now, cidr, lease, key, record, created: claim?.record?.createRevision }, `asking for ${cidr}`);
   }
 
   /** A claim of ours beside the one we hold: a write that was thought to have failed. */
@@ -213,6 +252,7 @@ export class LeaseMachine {
 
   #answered(answer: StoreAnswer, now: Instant): void {
     if (answer.request === this.#beat?.request) return this.#beaten(answer, now);
+    if (this.#mark.owns(answer.request)) return this.#marked(answer, now);
     const job = this.#job;
     if (job?.request !== answer.request) return;
     this.#job = undefined;
@@ -227,8 +267,18 @@ export class LeaseMachine {
     if (answer.kind === "swapped") this.#swapped(job, answer, now);
   }
 
+  #marked(answer: StoreAnswer, now: Instant): void {
+    this.#mark.answered(answer, this.#home(), now);
+  }
+
   #adopted(job: Job, ttlSeconds: number, now: Instant): void {
-    if (ttlSeconds > 0) return this.#take({ cidr: job.cidr, lease: job.lease, ttlMillis: ttlSeconds * 1000, confirmedAt: job.at }, "it was held before", now);
+    const record = this.#claims.get(job.cidr)?.record;
+    if (ttlSeconds > 0)
+      return this.#take(
+        { cidr: job.cidr, lease: job.lease, ttlMillis: ttlSeconds * 1000, confirmedAt: job.at, fence: record && fenceOf(record) },
+        "it was held before",
+        now,
+      );
     this.#ended = job.lease;
     this.#former = job.cidr;
   }
@@ -236,14 +286,16 @@ export class LeaseMachine {
   #swapped(job: Job, answer: Extract<StoreAnswer, { kind: "swapped" }>, now: Instant): void {
     if (job.kind === "remove") return this.#claims.learn(job.key, answer.done ? undefined : answer.current, answer.revision);
     if (!answer.done) return this.#claims.learn(job.key, answer.current, answer.revision);
-    const value = encodeLease(this.#record(job.cidr, job.lease === undefined));
-    const entry = { key: job.key, value, createRevision: answer.revision, modRevision: answer.revision, lease: job.lease };
+    const record = job.record!,
+      createRevision = job.created ?? answer.revision;
+    const entry = { key: job.key, value: encodeLease(record), createRevision, modRevision: answer.revision, lease: job.lease };
     this.#claims.learn(job.key, entry, answer.revision);
-    if (job.lease === undefined) return this.#take(endless(job.cidr), endlessWhy, now);
+    const fence = fenceOf({ ...record, createRevision });
+    if (job.lease === undefined) return this.#take({ ...endless({ cidr: job.cidr }), fence }, endlessWhy, now);
     const grant = this.#grant;
     if (grant?.lease !== job.lease) return;
     this.#grant = undefined;
-    this.#take({ cidr: job.cidr, lease: grant.lease, ttlMillis: grant.ttlMillis, confirmedAt: grant.at }, "the store has confirmed it", now);
+    this.#take({ cidr: job.cidr, lease: grant.lease, ttlMillis: grant.ttlMillis, confirmedAt: grant.at, fence }, "the store has confirmed it", now);
   }
 
   #beaten(answer: StoreAnswer, now: Instant): void {
@@ -274,13 +326,12 @@ export class LeaseMachine {
       this.#deadlines.arm("fence", fenceAt(hold, hold.confirmedAt));
       if (this.#deadlines.at("beat") === undefined) this.#deadlines.arm("beat", after(hold.confirmedAt, millis(this.#beatMillis())));
     }
-    this.#say("held", isNew || this.#own.state !== "held" ? reason : this.#own.reason);
+    this.#say("held", isNew || this.own.state !== "held" ? reason : this.own.reason);
   }
 
   #lose(reason: string): void {
     this.#hold = undefined;
     this.#beat = undefined;
-    this.#lostWhy = reason;
     this.#deadlines.clear();
     this.#say("lost", reason);
   }
@@ -296,38 +347,20 @@ export class LeaseMachine {
   }
 
   #sayWithout(state: "wanted" | "asking", reason: string): void {
-    if (this.#own.state === "lost") this.#say("lost", `${this.#lostWhy}; ${reason}`);
-    else this.#say(state, reason);
+    this.#voice.sayWithout(state, reason, this.#terms);
+  }
+  #say(state: LeaseState, reason: string): void {
+    this.#voice.say(state, reason, this.#holding(), this.#terms);
+  }
+  #holding(): Holding {
+    const hold = this.#hold;
+    if (!hold) return holdingNothing;
+    const { cidr, confirmedAt, fence } = hold;
+    return { cidr, confirmedAt, fence, endsAt: confirmedAt === undefined ? undefined : fenceAt(hold, confirmedAt) };
   }
 
   #retry(now: Instant): void {
     this.#deadlines.arm("retry", after(now, millis(retryMillis(this.#attempts++, this.#seed))));
-  }
-
-  #say(state: LeaseState, reason: string): void {
-    const before = this.#own;
-    this.#own = this.#describe(state, reason);
-    if (before.state === state && before.reason === reason && before.cidr === this.#own.cidr) return;
-    this.#out.push({ kind: "own", own: this.#own });
-    // Trying again and again is told once.
-    const level = state === "asking" ? "debug" : state === "held" ? "info" : state === "lost" ? "error" : "warn";
-    const isNews = state === "wanted" || state === "asking" ? reason !== this.#told : state !== before.state;
-    if (!isNews) return;
-    if (state !== "asking") this.#told = reason;
-    const prefix = this.#hold?.cidr ?? before.cidr,
-      pool = this.#terms.pool.name;
-    const text = `pool ${pool}: ${prefix === undefined ? "" : `${prefix} `}${state}; ${reason}`;
-    this.#out.push({
-      kind: "note",
-      note: note(level, `lease.${state}`, text, { pool, node: this.#terms.holder.node, ...(prefix !== undefined && { prefix }) }),
-    });
-  }
-
-  #describe(state: LeaseState, reason: string): OwnLease {
-    const hold = this.#hold,
-      confirmedAt = hold?.confirmedAt;
-    const endsAt = hold && confirmedAt !== undefined ? fenceAt(hold, confirmedAt) : undefined;
-    return { pool: this.#terms.pool.name, state, cidr: hold?.cidr, reason, confirmedAt, endsAt };
   }
 
   #ask(request: NewRequest): number {
@@ -336,34 +369,12 @@ export class LeaseMachine {
   }
 
   #record(cidr: Prefix, isReserved: boolean): LeaseRecord {
-    const { holder, pool } = this.#terms;
-    const { node, identity, address, address6, vtepMac } = holder;
-    return {
-      schema: 1,
-      node,
-      pool: pool.name,
-      cidr,
-      identity,
-      address,
-      ...(address6 && { address6 }),
-      ...(vtepMac && { vtepMac }),
-      ...(isReserved && { reserved: true }),
-    };
+    const fence = this.#hold?.cidr === cidr ? this.#hold.fence : undefined;
+    const record = recordOf(this.#terms, cidr, { standing: this.#claims.get(cidr), fence, epoch: this.#epoch?.number });
+    return isReserved ? { ...record, reserved: true } : record;
   }
-
-  #isMine({ record }: Claim): boolean {
-    return record?.node === this.#terms.holder.node && record.identity === this.#terms.holder.identity;
-  }
-
-  /** The claim under our name to go on with: the former one, else the oldest. */
-  #adoptable(): Claim | undefined {
-    let found: Claim | undefined;
-    for (const claim of this.#claims.all()) {
-      if (claim.record?.node !== this.#terms.holder.node || !isOfPool(this.#terms.pool, claim.cidr)) continue;
-      if (claim.cidr === this.#former) return claim;
-      if (!found || claim.record.createRevision < found.record!.createRevision) found = claim;
-    }
-    return found;
+  #isMine(claim: Claim): boolean {
+    return isMine(claim, this.#terms.holder);
   }
 
   /** A third of liveness, less for a short hold; spread over the nodes. */
@@ -375,16 +386,14 @@ export class LeaseMachine {
 
 const listing = "waiting for the store's list of leases";
 const endlessWhy = "it is a claim without end in the store";
-const endless = (cidr: Prefix): Hold => ({ cidr, lease: undefined, ttlMillis: 0, confirmedAt: undefined });
+const endless = ({ cidr, record }: Pick<Claim, "cidr"> & Partial<Pick<Claim, "record">>): Hold => ({
+  cidr,
+  lease: undefined,
+  ttlMillis: 0,
+  confirmedAt: undefined,
+  fence: record && fenceOf(record),
+});
 
 function fenceAt(hold: Hold, confirmedAt: Instant): Instant {
   return after(confirmedAt, millis(hold.ttlMillis * fenceShare));
-}
-
-function owner(claim: Claim | undefined): string {
-  return claim?.record ? `node ${claim.record.node} (identity ${claim.record.identity})` : "a key that cannot be read";
-}
-
-function isSame(wanted: LeaseRecord, { record }: Claim): boolean {
-  return record !== undefined && String(encodeLease(wanted)) === String(encodeLease(record));
 }

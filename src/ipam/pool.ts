@@ -10,7 +10,7 @@ export interface Asker {
   readonly node: string;
   /** The CIDR it had last, if any: first choice, also long after it lapsed. */
   readonly former: Prefix | undefined;
-  /** Every CIDR of this pool somebody else claims, as the store holds it. */
+  /** Every CIDR of this pool somebody else claims, or that is kept for its last node, as the store holds it. */
   readonly taken: Iterable<Prefix>;
 }
 

@@ -113,7 +113,7 @@ describe("on etcd", () => {
     await until(() => holds(three[1]!));
     await three[2]!.end("SIGTERM");
     expect(three[2]!.hasEnded).toBe(true);
-    expect((await etcd.ctl("get", "/podway/t/leases/", "--prefix", "--keys-only")).match(/leases/g)).toHaveLength(3);
+    expect((await etcd.ctl("get", "/podway/t/leases/p/", "--prefix", "--keys-only")).match(/leases/g)).toHaveLength(3);
     three[2]!.start(etcd.url, "10.42.0.0/16", 300);
     await until(() => holds(three[2]!));
     expect(three.map(({ own }) => own!.cidr)).toEqual(cidrs);

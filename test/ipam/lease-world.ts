@@ -122,7 +122,9 @@ export class LeaseWorld {
 
   #lease(node: string, identity: string, remembered: RememberedLease | undefined): LeaseMachine {
     const holder = { node, identity, address: parseIp("10.0.0.1")!, address6: undefined, vtepMac: undefined };
-    return new LeaseMachine({ pool: this.pool, lease: this.terms, holder }, remembered, this.now);
+    const machine = new LeaseMachine({ pool: this.pool, lease: this.terms, holder }, remembered, this.now);
+    machine.handle({ kind: "epoch", epoch: { number: 1, isSettled: true } }, this.now);
+    return machine;
   }
   #presence(node: string, identity: string): PresenceMachine {
     return new PresenceMachine({ schema: 1, node, identity, address: parseIp("10.0.0.1")!, version: "0" }, this.terms.livenessSeconds);

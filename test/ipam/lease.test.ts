@@ -27,6 +27,7 @@ class Desk {
   constructor(pool: Partial<PoolSettings> = {}, remembered?: RememberedLease) {
     this.terms = { pool: { ...four, ...pool }, lease: { holdSeconds: 600, livenessSeconds: 30, quarantineSeconds: 0 }, holder: me };
     this.machine = new LeaseMachine(this.terms, remembered, t(0));
+    this.machine.handle({ kind: "epoch", epoch: { number: 1, isSettled: true } }, t(0));
   }
   give(...inputs: LeaseInput[]): this {
     for (const input of inputs) this.machine.handle(input, t(this.at));

@@ -14,6 +14,7 @@ import { LearnedRoutes } from "#daemon/learned-routes.ts";
 import { RouteSync } from "#daemon/route-sync.ts";
 import { planNode } from "#daemon/streams.ts";
 import type { RememberedLease } from "#ipam/lease-terms.ts";
+import type { RememberedStore } from "#ipam/store-epoch.ts";
 import type { SimKernel } from "./cluster-kernel.ts";
 import { SimLeases } from "./cluster-leases.ts";
 import type { SimSpeaker } from "./network-event.ts";
@@ -26,6 +27,7 @@ export interface SimMachine {
   readonly kernel: SimKernel;
   readonly underlay: Underlay;
   readonly remembered: Map<string, RememberedLease>;
+  rememberedStore: RememberedStore | undefined;
   identity: string;
   /** When a daemon last ran here and did not say good-bye for good. */
   ranAt: Instant | undefined;

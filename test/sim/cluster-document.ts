@@ -49,7 +49,7 @@ function documentOf({ reflectors, nodes, room, ipv6, overlay }: ClusterShape): s
     "podway: 1",
     "name: sim",
     'store: { etcd: { endpoints: ["http://10.0.0.2:2379"] } }',
-    "lease: { hold: 10m, liveness: 60s }",
+    "lease: { hold: 10m, liveness: 60s, quarantine: 1m }",
     "pools:",
     `  - { name: routed, cidr: 10.42.0.0/${bits[room]}, nodePrefix: 24, backend: bgp }`,
     ...(ipv6 ? ['  - { name: routed6, cidr: "fd42::/48", nodePrefix: 64, backend: bgp }'] : []),

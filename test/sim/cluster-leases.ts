@@ -3,11 +3,12 @@ import type { Lease } from "#base/lease.ts";
 import type { Note } from "#base/note.ts";
 import type { NodeSettings } from "#base/settings.ts";
 import { type Instant, sooner } from "#base/time.ts";
-import type { StoreAnswer, StoreEvent, StoreOutput } from "#ipam/exchange.ts";
+import type { StoreAnswer, StoreEvent, StoreOutput, StoredEntry } from "#ipam/exchange.ts";
 import { leasesPrefix, nodesPrefix, parseLease } from "#ipam/lease-record.ts";
 import type { LeaseOutput, OwnLease, RememberedLease } from "#ipam/lease-terms.ts";
 import { LeaseMachine } from "#ipam/lease.ts";
 import { PresenceMachine } from "#ipam/presence.ts";
+import { EpochMachine, type RememberedStore } from "#ipam/store-epoch.ts";
 import { vtepMac } from "#overlay/vtep.ts";
 import type { SimStore, StoreClient } from "./store.ts";
 
@@ -16,9 +17,11 @@ export interface LeaseHome {
   readonly identity: string;
   /** The state directory: the last CIDR of each pool and when it was confirmed. */
   readonly remembered: Map<string, RememberedLease>;
+  /** … and what was known of the store. */
+  rememberedStore: RememberedStore | undefined;
 }
 
-type Part = "presence" | number;
+type Part = "presence" | "epoch" | number;
 
 /** Renewals are written down this often: in a hold time. */
 const savesPerHold = 20;
@@ -27,9 +30,11 @@ export class SimLeases {
   readonly machines: readonly LeaseMachine[];
   readonly #home: LeaseHome;
   readonly #presence: PresenceMachine;
+  readonly #epoch: EpochMachine;
   readonly #client: StoreClient;
   readonly #part = new Map<number, { readonly part: Part; readonly request: number }>();
   readonly #entries = new Map<string, Lease>();
+  readonly #stored = new Map<string, StoredEntry>();
   #requests = 0;
   #isDirty = true;
   #identity: string | undefined;
@@ -50,6 +55,8 @@ export class SimLeases {
       return new LeaseMachine({ pool, lease, holder }, home.remembered.get(pool.name), now);
     });
     this.#presence = new PresenceMachine({ schema: 1, node, identity, address, version: "sim" }, lease.livenessSeconds);
+    const nonce = String(Math.floor(store.world.random() * 2 ** 48));
+    this.#epoch = new EpochMachine({ node, nonce, settleSeconds: lease.livenessSeconds }, home.rememberedStore);
     this.#client = store.open(node, {
       answered: (answer) => {
         this.#answered(answer, store.world.now);
@@ -73,7 +80,8 @@ export class SimLeases {
     return [...this.#entries.values()];
   }
   nextDeadline(): Instant | undefined {
-    return this.machines.reduce((least: Instant | undefined, machine) => sooner(least, machine.nextDeadline()), this.#presence.nextDeadline());
+    const before = sooner(this.#presence.nextDeadline(), this.#epoch.nextDeadline());
+    return this.machines.reduce((least: Instant | undefined, machine) => sooner(least, machine.nextDeadline()), before);
   }
   close(): void {
     this.#client.close();
@@ -84,6 +92,8 @@ export class SimLeases {
     if (!this.#isDirty && (due === undefined || due > now)) return;
     this.#isDirty = false;
     for (const out of this.#presence.step(now)) this.#perform(out, "presence");
+    for (const out of this.#epoch.step(now)) this.#perform(out, "epoch");
+    for (const machine of this.machines) machine.handle({ kind: "epoch", epoch: this.#epoch.epoch }, now);
     if (this.#presence.identity !== this.#identity) {
       this.#identity = this.#presence.identity;
       for (const machine of this.machines) machine.handle({ kind: "presence", identity: this.#identity }, now);
@@ -108,6 +118,7 @@ export class SimLeases {
     this.#isDirty = true;
     const back = { ...answer, request: asked.request };
     if (asked.part === "presence") this.#presence.handle(back, now);
+    else if (asked.part === "epoch") this.#epoch.handle(back, now);
     else this.machines[asked.part]!.handle(back, now);
   }
 
@@ -117,7 +128,7 @@ export class SimLeases {
     if (!key?.startsWith(leasesPrefix)) this.#presence.handle(of(event, nodesPrefix), now);
     if (key?.startsWith(nodesPrefix)) return;
     const about = of(event, leasesPrefix);
-    for (const machine of this.machines) machine.handle(about, now);
+    for (const machine of [this.#epoch, ...this.machines]) machine.handle(about, now);
     this.#mirror(about);
   }
 
@@ -127,21 +138,26 @@ export class SimLeases {
     if (event.kind === "snapshot") {
       this.isSynced = true;
       this.#entries.clear();
+      this.#stored.clear();
     }
     if (event.kind === "delete") this.#entries.delete(event.key);
+    if (event.kind === "delete") this.#stored.delete(event.key);
     for (const entry of event.kind === "snapshot" ? event.entries : event.kind === "put" ? [event.entry] : []) {
+      this.#stored.set(entry.key, entry);
       const lease = parseLease(entry);
       if (lease.ok) this.#entries.set(entry.key, lease.value);
       else this.#entries.delete(entry.key);
     }
   }
 
-  #save({ pool, cidr, confirmedAt }: OwnLease): void {
+  #save({ pool, cidr, confirmedAt, fence }: OwnLease): void {
+    const { memory } = this.#epoch;
+    if (memory) this.#home.rememberedStore = { ...memory, entries: [...this.#stored.values()] };
     if (cidr === undefined || confirmedAt === undefined) return;
     const { remembered, settings } = this.#home,
       known = remembered.get(pool);
     if (known?.cidr === cidr && confirmedAt - known.confirmedAt < (settings.lease.holdSeconds * 1000) / savesPerHold) return;
-    remembered.set(pool, { cidr, confirmedAt });
+    remembered.set(pool, { cidr, confirmedAt, fence });
   }
 }
 

@@ -67,6 +67,7 @@ export class Cluster implements Onlooker, Watched {
         kernel: new SimKernel((prefix) => this.#unrouted(name, prefix)),
         underlay: underlayOf(own, addresses),
         remembered: new Map(),
+        rememberedStore: undefined,
         identity: `id-${name}`,
         ranAt: undefined,
         isRebooted: false,
@@ -115,7 +116,7 @@ export class Cluster implements Onlooker, Watched {
     if (losesPower) {
       machine.isRebooted = true;
       machine.kernel.forget();
-      for (const [pool, { cidr }] of machine.remembered) machine.remembered.set(pool, { cidr, confirmedAt: -Infinity as Instant });
+      for (const [pool, { cidr, fence }] of machine.remembered) machine.remembered.set(pool, { cidr, confirmedAt: -Infinity as Instant, fence });
     }
     this.excuse([machine], downMillis);
     this.network.kill(machine.settings.address, downMillis, losesPower);

@@ -128,6 +128,7 @@ export class Chaos {
     if (!machine) return false;
     this.#cluster.kill(machine, this.#span(50, 2 * minute), true);
     machine.remembered.clear();
+    machine.rememberedStore = undefined;
     machine.identity += "'";
     return true;
   }
