@@ -26,12 +26,13 @@ export const rooms: Readonly<Record<string, Room>> = {
   daemon: { floor: 4, may: ["base", "wire", "ports", "bgp", "bfd", "ipam", "overlay", "config", "adapters"], node: "any", npm: ["rxjs"] },
   api: {
     floor: 5,
-    may: ["base", "config", "daemon/control.ts", "daemon/pod-control.ts"],
+    may: ["base", "config", "daemon/control.ts", "daemon/operator-control.ts", "daemon/pod-control.ts"],
     node: ["http", "net", "fs", "fs/promises", "path", "stream"],
     npm: ["hono", "@hono/node-server"],
   },
-  cli: { floor: 5, may: ["base", "config", "daemon/control.ts", "daemon/pod-control.ts"], node: "any", npm: ["commander", "picocolors"] },
-  lab: { floor: 5, may: ["base", "config", "daemon/control.ts", "daemon/pod-control.ts"], node: "any", npm: ["commander"] },
+  cli: { floor: 5, may: ["base", "config", "daemon/control.ts", "daemon/operator-control.ts", "daemon/pod-control.ts"], node: "any", npm: ["commander", "picocolors"] },
+  cni: { floor: 5, may: [], node: ["fs", "net"], npm: [] },
+  lab: { floor: 5, may: ["base", "config", "daemon/control.ts", "daemon/operator-control.ts", "daemon/pod-control.ts"], node: "any", npm: ["commander"] },
   entry: { floor: 6, may: ["base", "config", "daemon", "api", "cli", "lab"], node: "any", npm: [] },
 };
 

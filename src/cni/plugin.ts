@@ -1,0 +1,389 @@
+/**
+ * `podway-cni`, and under the name `podway-ipam` the IPAM plugin for other people's links: a CNI plugin (specification 0.1 to
+ * 1.1) that asks the daemon and prints what it says. It decides nothing and keeps nothing, so upgrading it is copying one file:
+ * `podway cni install` strips its types and writes it where runtimes look. It imports two modules of Node and nothing of ours,
+ * for a runtime waits for every millisecond of it.
+ *
+ * In: CNI_* of the environment, the network configuration on standard input. Out: a result, or { code, msg, details } and exit 1.
+ */
+import { readFileSync } from "node:fs";
+import { connect } from "node:net";
+
+const versions = ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"];
+const newest = "1.1.0";
+const defaultSocket = "/run/podway/podwayd.sock";
+/** A runtime gives up after minutes; the daemon answers in milliseconds or is not well. */
+const answerMillis = 30_000;
+/** Codes of the specification, and from 100 on our own. */
+const code = { version: 1, field: 2, container: 3, environment: 4, io: 5, decode: 6, config: 7, later: 11, notAvailable: 50 };
+const codeOf: Readonly<Record<string, number>> = {
+  "ipam.try-later": code.later,
+  "ipam.exhausted": 101,
+  "ipam.taken": 102,
+  "ipam.not-in-pool": 103,
+  "ipam.no-such-pool": code.config,
+  "ipam.not-permitted": 104,
+  "ipam.quota": 105,
+  "ipam.unknown": 106,
+  "attach.no-netns": code.container,
+  "attach.exists": 107,
+  "attach.differs": 108,
+  "attach.failed": 109,
+};
+
+interface NetworkConfig {
+  readonly cniVersion: string;
+  readonly name: string;
+  readonly socket?: string;
+  readonly pools?: readonly string[];
+  readonly mtu?: number;
+  readonly routes?: readonly { readonly dst: string; readonly gw?: string }[];
+  readonly dns?: object;
+  readonly ipam?: { readonly socket?: string; readonly pools?: readonly string[]; readonly routes?: readonly { readonly dst: string; readonly gw?: string }[] };
+  readonly args?: { readonly cni?: { readonly ips?: readonly string[]; readonly labels?: readonly { readonly key: string; readonly value: string }[] } };
+  readonly runtimeConfig?: RuntimeConfig;
+  readonly prevResult?: {
+    readonly ips?: readonly { readonly address?: string }[];
+    readonly ip4?: { readonly ip?: string };
+    readonly ip6?: { readonly ip?: string };
+  };
+  readonly "cni.dev/valid-attachments"?: readonly { readonly containerID: string; readonly ifname: string }[];
+}
+interface RuntimeConfig {
+  readonly ips?: readonly string[];
+  readonly mac?: string;
+  readonly aliases?: Readonly<Record<string, readonly string[]>>;
+  readonly portMappings?: readonly Readonly<Record<string, unknown>>[];
+  readonly bandwidth?: Readonly<Record<string, number>>;
+  readonly dns?: { readonly servers?: readonly string[]; readonly searches?: readonly string[]; readonly options?: readonly string[] };
+}
+/** What the daemon answers (daemon/pod-control.ts), as far as it is read here. */
+interface Answer {
+  readonly addresses: readonly { readonly address: string; readonly length: number; readonly cidr: string; readonly gateway: string }[];
+  readonly routes: readonly { readonly destination: string; readonly gateway: string }[];
+  readonly dns: {
+    readonly nameservers: readonly string[];
+    readonly domain: string | null;
+    readonly search: readonly string[];
+    readonly options: readonly string[];
+  };
+  readonly mtu: number;
+  readonly mac: string;
+  readonly hostDevice: string;
+  readonly hostMac: string;
+}
+
+class CniError extends Error {
+  readonly code: number;
+  readonly details: string;
+  constructor(number: number, text: string, details = "") {
+    super(text);
+    this.code = number;
+    this.details = details;
+  }
+}
+
+const env = process.env;
+const isIpam = /podway-ipam$/.test(process.argv[1] ?? "");
+
+async function main(): Promise<void> {
+  let version = newest;
+  try {
+    const command = env.CNI_COMMAND ?? "";
+    const text = readFileSync(0, "utf8");
+    if (command === "VERSION") return print({ cniVersion: asked(text), supportedVersions: versions });
+    const config = readConfig(text, command);
+    version = config.cniVersion;
+    await perform(command, config);
+  } catch (error) {
+    if (!(error instanceof CniError)) throw error;
+    print({ cniVersion: version, code: error.code, msg: error.message, ...(error.details && { details: error.details }) });
+    process.exitCode = 1;
+  }
+}
+
+/** The version of a VERSION request, which may carry anything. */
+function asked(text: string): string {
+  try {
+    const { cniVersion } = JSON.parse(text) as { readonly cniVersion?: unknown };
+    return typeof cniVersion === "string" && versions.includes(cniVersion) ? cniVersion : newest;
+  } catch {
+    return newest;
+  }
+}
+
+function readConfig(text: string, command: string): NetworkConfig {
+  let config: NetworkConfig;
+  try {
+    config = JSON.parse(text) as NetworkConfig;
+  } catch (error) {
+    throw new CniError(code.decode, "the network configuration on standard input is not JSON", String(error));
+  }
+  if (typeof config !== "object" || config === null) throw new CniError(code.decode, "the network configuration is no JSON object");
+  const { cniVersion = "0.1.0", name } = config;
+  if (!versions.includes(cniVersion)) throw new CniError(code.version, `cniVersion ${cniVersion} is not supported; these are: ${versions.join(", ")}`);
+  if (command !== "STATUS" && !/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(name ?? "")) throw new CniError(code.config, "the network configuration has no valid name");
+  for (const key of ["pools", "routes"] as const) {
+    const value = (isIpam ? config.ipam : config)?.[key];
+    if (value !== undefined && !Array.isArray(value)) throw new CniError(code.config, `${key} of the network configuration is no list`);
+  }
+  return { ...config, cniVersion };
+}
+
+/** Answers each verb by one request; what a verb needs of the environment is checked first (SPEC "Parameters"). */
+async function perform(command: string, config: NetworkConfig): Promise<void> {
+  const needed: Readonly<Record<string, readonly string[]>> = {
+    ADD: ["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"],
+    CHECK: ["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"],
+    DEL: ["CNI_CONTAINERID", "CNI_IFNAME"],
+    GC: [],
+    STATUS: [],
+  };
+  const names = needed[command];
+  if (!names) throw new CniError(code.environment, `CNI_COMMAND is ${JSON.stringify(command)}; expected ADD, DEL, CHECK, GC, STATUS or VERSION`);
+  checkEnvironment(names);
+  if (command === "CHECK" && versions.indexOf(config.cniVersion) < versions.indexOf("0.4.0")) throw tooOld(command, config);
+  if ((command === "GC" || command === "STATUS") && config.cniVersion !== "1.1.0") throw tooOld(command, config);
+  if (command === "ADD") return print(resultOf(await add(config), config));
+  if (command === "DEL") return del(config);
+  if (command === "CHECK") return check(config);
+  if (command === "GC") return collect(config);
+  return status(config);
+}
+
+const tooOld = (command: string, { cniVersion }: NetworkConfig): CniError => new CniError(code.version, `${command} is not in CNI ${cniVersion}`);
+
+function checkEnvironment(names: readonly string[]): void {
+  const missing = names.filter((name) => !env[name]);
+  if (missing.length > 0) throw new CniError(code.environment, `required environment variables are missing: ${missing.join(", ")}`);
+  if (names.length === 0) return;
+  if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(env.CNI_CONTAINERID!)) throw new CniError(code.environment, "CNI_CONTAINERID has characters it may not have");
+  const ifname = env.CNI_IFNAME!;
+  if (ifname.length > 15 || /[/:\s]/.test(ifname) || ifname === "." || ifname === "..")
+    throw new CniError(
+      code.environment,
+      `CNI_IFNAME ${JSON.stringify(ifname)} is no name of an interface: at most 15 characters, none of them a slash, colon or space`,
+    );
+}
+
+/** CNI_ARGS, `K=V;K=V`. */
+function runtimeArguments(): ReadonlyMap<string, string> {
+  const pairs = (env.CNI_ARGS ?? "").split(";").filter((pair) => pair !== "");
+  return new Map(
+    pairs.map((pair) => {
+      const at = pair.indexOf("=");
+      if (at < 1) throw new CniError(code.environment, `CNI_ARGS has ${JSON.stringify(pair)}, which is no KEY=VALUE`);
+      return [pair.slice(0, at), pair.slice(at + 1)] as const;
+    }),
+  );
+}
+
+const key = (): { readonly containerId: string; readonly ifname: string } => ({ containerId: env.CNI_CONTAINERID!, ifname: env.CNI_IFNAME! });
+
+/** Addresses that are asked for: by capability, by convention (`args.cni.ips`), by CNI_ARGS as podman and cnitool do. */
+function wantedAddresses({ runtimeConfig, args }: NetworkConfig, given: ReadonlyMap<string, string>): readonly string[] | undefined {
+  const byArgument = given.get("IP")?.split(",");
+  const wanted = runtimeConfig?.ips ?? args?.cni?.ips ?? byArgument;
+  return wanted && wanted.length > 0 ? wanted : undefined;
+}
+
+async function add(config: NetworkConfig): Promise<Answer> {
+  const given = runtimeArguments(),
+    { runtimeConfig = {} } = config;
+  const namespace = given.get("K8S_POD_NAMESPACE"),
+    pod = given.get("K8S_POD_NAME"),
+    uid = given.get("K8S_POD_UID");
+  const labels = Object.fromEntries([
+    ...(config.args?.cni?.labels ?? []).map((label) => [label.key, label.value] as const),
+    ...(pod === undefined ? [] : [["pod", pod] as const]),
+    ...(uid === undefined ? [] : [["uid", uid] as const]),
+    ...Object.values(runtimeConfig.aliases ?? {}).flatMap((aliases) => (aliases.length > 0 ? [["aliases", aliases.join(" ")] as const] : [])),
+  ]);
+  const mine = isIpam ? config.ipam : config;
+  const body = {
+    ...key(),
+    network: config.name,
+    pools: mine?.pools,
+    addresses: wantedAddresses(config, given),
+    mac: runtimeConfig.mac ?? given.get("MAC"),
+    namespace,
+    owner: pod === undefined ? undefined : `${namespace ?? "default"}/${pod}`,
+    labels: Object.keys(labels).length > 0 ? labels : undefined,
+  };
+  if (isIpam) return ask<Answer>(config, "POST", "/v1/addresses", body);
+  return ask<Answer>(config, "POST", "/v1/attachments", {
+    ...body,
+    netns: env.CNI_NETNS,
+    mtu: config.mtu,
+    routes: config.routes?.map(({ dst, gw }) => ({ destination: dst, ...(gw && { gateway: gw }) })),
+    portMappings: runtimeConfig.portMappings?.map(portMapping),
+    bandwidth: runtimeConfig.bandwidth,
+  });
+}
+
+/** Runtimes write these keys in more than one way of capitals. */
+function portMapping(given: Readonly<Record<string, unknown>>): object {
+  const lower = Object.fromEntries(Object.entries(given).map(([name, value]) => [name.toLowerCase(), value]));
+  const protocol = typeof lower.protocol === "string" && lower.protocol !== "" ? lower.protocol.toLowerCase() : "tcp";
+  return { hostPort: lower.hostport, containerPort: lower.containerport, protocol, ...(lower.hostip ? { hostIp: lower.hostip } : {}) };
+}
+
+/** DEL succeeds on what is not there, and without a daemon: what it would have to do then is done by the next GC or check. */
+async function del(config: NetworkConfig): Promise<void> {
+  const query = new URLSearchParams(key()).toString();
+  await ask(config, "DELETE", `${isIpam ? "/v1/addresses" : "/v1/attachments"}?${query}`);
+}
+
+async function check(config: NetworkConfig): Promise<void> {
+  const { prevResult } = config;
+  if (!prevResult) throw new CniError(code.config, "CHECK needs the prevResult of ADD");
+  const told = [...(prevResult.ips ?? []).map(({ address }) => address), prevResult.ip4?.ip, prevResult.ip6?.ip];
+  const addresses = told.flatMap((address) => (address === undefined ? [] : [address.replace(/\/\d+$/, "")]));
+  await ask(config, "POST", "/v1/attachments/check", { ...key(), ...(isIpam ? {} : { netns: env.CNI_NETNS }), addresses });
+}
+
+async function collect(config: NetworkConfig): Promise<void> {
+  const living = (config["cni.dev/valid-attachments"] ?? []).map(({ containerID, ifname }) => ({ containerId: containerID, ifname }));
+  const { failures } = await ask<{ readonly failures: readonly string[] }>(config, "POST", "/v1/attachments/gc", { network: config.name, living });
+  if (failures.length > 0) throw new CniError(110, `${failures.length} of the attachments to be removed could not be`, failures.join("; "));
+}
+
+async function status(config: NetworkConfig): Promise<void> {
+  const { ready, reasons } = await ask<{ readonly ready: boolean; readonly reasons: readonly string[] }>(config, "GET", "/v1/pods/ready");
+  if (!ready) throw new CniError(code.notAvailable, `this node takes no pods now: ${reasons.join("; ")}`);
+}
+
+/** The result as the caller's version has it (SPEC "Success", and the older ones). */
+function resultOf(answer: Answer, config: NetworkConfig): object {
+  const { cniVersion } = config,
+    age = versions.indexOf(cniVersion);
+  const dns = dnsOf(answer, config);
+  const routes = answer.routes.map(({ destination, gateway }) => ({ dst: destination, gw: gateway }));
+  const ips = answer.addresses.map(({ address, length, cidr, gateway }) => {
+    return { address: `${address}/${isIpam ? cidr.slice(cidr.indexOf("/") + 1) : length}`, gateway, isIpv4: !address.includes(":") };
+  });
+  if (age < versions.indexOf("0.3.0")) return oldest(cniVersion, ips, routes, dns);
+  const withVersion = age < versions.indexOf("1.0.0");
+  return {
+    cniVersion,
+    ...(!isIpam && {
+      interfaces: [
+        { name: answer.hostDevice, mac: answer.hostMac },
+        { name: env.CNI_IFNAME, mac: answer.mac, sandbox: env.CNI_NETNS, ...(cniVersion === "1.1.0" && { mtu: answer.mtu }) },
+      ],
+    }),
+    ips: ips.map(({ address, gateway, isIpv4 }) => {
+      return { ...(withVersion && { version: isIpv4 ? "4" : "6" }), address, gateway, ...(!isIpam && { interface: 1 }) };
+    }),
+    routes,
+    dns,
+  };
+}
+
+interface Given {
+  readonly address: string;
+  readonly gateway: string;
+  readonly isIpv4: boolean;
+}
+/** 0.1.0 and 0.2.0: one address of each family. */
+function oldest(cniVersion: string, ips: readonly Given[], routes: readonly { readonly dst: string; readonly gw: string }[], dns: object): object {
+  const part = (isIpv4: boolean): object | undefined => {
+    const found = ips.find((one) => one.isIpv4 === isIpv4);
+    return found && { ip: found.address, gateway: found.gateway, routes: routes.filter(({ dst }) => !dst.includes(":") === isIpv4) };
+  };
+  const ip4 = part(true),
+    ip6 = part(false);
+  return { cniVersion, ...(ip4 && { ip4 }), ...(ip6 && { ip6 }), dns };
+}
+
+/** What the runtime gives counts, then the network's, then the pool's. */
+function dnsOf({ dns }: Answer, config: NetworkConfig): object {
+  const wanted = config.runtimeConfig?.dns;
+  if (wanted) return { nameservers: wanted.servers, search: wanted.searches, options: wanted.options };
+  if (config.dns) return config.dns;
+  const { nameservers, domain, search, options } = dns;
+  return {
+    ...(nameservers.length > 0 && { nameservers }),
+    ...(domain && { domain }),
+    ...(search.length > 0 && { search }),
+    ...(options.length > 0 && { options }),
+  };
+}
+
+const print = (value: object): void => void process.stdout.write(`${JSON.stringify(value)}\n`);
+
+/** One request to the daemon. Whoever does not answer may do so soon: code 11. */
+async function ask<T>(config: NetworkConfig, method: string, path: string, body?: object): Promise<T> {
+  const socket = (isIpam ? config.ipam?.socket : undefined) ?? config.socket ?? defaultSocket;
+  const { status: number, text } = await exchange(socket, method, path, body);
+  let answer: T & { readonly error?: { readonly code: string; readonly text: string } };
+  try {
+    answer = JSON.parse(text) as typeof answer;
+  } catch {
+    throw new CniError(code.io, `what listens at ${socket} does not speak JSON: is that podwayd?`);
+  }
+  if (number === 200) return answer;
+  const { error } = answer;
+  throw new CniError(codeOf[error?.code ?? ""] ?? (number >= 500 ? code.later : code.config), error?.text ?? `podwayd answered ${number}`, error?.code);
+}
+
+/** HTTP/1.1 over the unix socket by hand: `node:http` costs a runtime ten milliseconds a call. */
+function exchange(path: string, method: string, target: string, body?: object): Promise<{ readonly status: number; readonly text: string }> {
+  const content = body === undefined ? "" : JSON.stringify(body);
+  const head = [
+    `${method} ${target} HTTP/1.1`,
+    "host: podwayd",
+    "connection: close",
+    `content-length: ${Buffer.byteLength(content)}`,
+    "content-type: application/json",
+  ];
+  return new Promise((resolve, reject) => {
+    const later = (text: string): void => reject(new CniError(code.later, text));
+    const socket = connect(path);
+    const chunks: Buffer[] = [];
+    socket.setTimeout(answerMillis, () => socket.destroy(new Error(`podwayd at ${path} has not answered for ${answerMillis / 1000} s`)));
+    socket.on("connect", () => socket.write(`${head.join("\r\n")}\r\n\r\n${content}`));
+    socket.on("data", (chunk: Buffer) => chunks.push(chunk));
+    socket.on("error", (error: NodeJS.ErrnoException) =>
+      later(
+        error.code === "ENOENT" || error.code === "ECONNREFUSED" ? `podwayd does not run: nothing listens at ${path}` : `podwayd at ${path}: ${error.message}`,
+      ),
+    );
+    socket.on("end", () => {
+      const answer = readAnswer(Buffer.concat(chunks));
+      if (answer) resolve(answer);
+      else later(`podwayd at ${path} ended in the middle of its answer`);
+    });
+  });
+}
+
+/** Status and body; undefined if it is not whole. */
+function readAnswer(bytes: Buffer): { readonly status: number; readonly text: string } | undefined {
+  const headEnd = bytes.indexOf("\r\n\r\n");
+  if (headEnd < 0) return undefined;
+  const head = bytes.toString("latin1", 0, headEnd),
+    rest = bytes.subarray(headEnd + 4);
+  const status = Number(/^HTTP\/1\.1 (\d{3})/.exec(head)?.[1] ?? 0);
+  if (/^transfer-encoding: chunked$/im.test(head)) {
+    const whole = unchunked(rest);
+    return whole && { status, text: whole.toString("utf8") };
+  }
+  const length = Number(/^content-length: (\d+)$/im.exec(head)?.[1] ?? rest.length);
+  return rest.length < length ? undefined : { status, text: rest.toString("utf8", 0, length) };
+}
+
+/** RFC 9112 §7.1, without trailers. */
+function unchunked(bytes: Buffer): Buffer | undefined {
+  const parts: Buffer[] = [];
+  for (let at = 0; ;) {
+    const lineEnd = bytes.indexOf("\r\n", at);
+    if (lineEnd < 0) return undefined;
+    const size = parseInt(bytes.toString("latin1", at, lineEnd), 16);
+    if (size === 0) return Buffer.concat(parts);
+    if (!(size > 0) || lineEnd + 2 + size > bytes.length) return undefined;
+    parts.push(bytes.subarray(lineEnd + 2, lineEnd + 2 + size));
+    at = lineEnd + 4 + size;
+  }
+}
+
+await main();
