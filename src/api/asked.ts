@@ -1,7 +1,7 @@
 /** Strangers' parameters and bodies → `Asked`, or one sentence that says what is wrong and what would be right. */
 import { callerFault, type CallerFault, failed, ok, type Outcome } from "#base/fault.ts";
 import { limits } from "./limits.ts";
-import type { Asked, Parameter, Proposal, Verb } from "./verbs.ts";
+import type { Asked, Parameter, Proposal, Verb } from "./verb.ts";
 
 /** Checks `query` (name → every value given for it) against the row's parameters. */
 export function readQuery(verb: Verb, query: Readonly<Record<string, readonly string[]>>): Outcome<Asked["query"], CallerFault> {

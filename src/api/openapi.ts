@@ -2,7 +2,7 @@
 import { controlPaths } from "#daemon/control.ts";
 import { limits } from "./limits.ts";
 import { type Schema, schemas } from "./schemas.ts";
-import type { Parameter, Verb } from "./verbs.ts";
+import type { Parameter, Verb } from "./verb.ts";
 
 const errorAnswer = {
   description: "A fault: whose it is says the status (4xx the caller's, 5xx ours or the store's).",
@@ -42,7 +42,7 @@ function operation(verb: Verb): Schema {
       description: parameter.about,
       schema: parameterSchema(parameter.kind),
     })),
-    ...(verb.method === "post" && { requestBody: { required: true, content: { "application/json": { schema: { $ref: "#/components/schemas/Proposal" } } } } }),
+    ...(verb.takesDocument && { requestBody: { required: true, content: { "application/json": { schema: { $ref: "#/components/schemas/Proposal" } } } } }),
     responses: { "200": answer, default: errorAnswer },
   };
 }

@@ -2,7 +2,19 @@
  * JSON Schemas of the views of `daemon/control.ts`, for openapi.json. `view<T>` makes the compiler compare the names of the
  * properties with the view's; a test holds real answers against the schemas.
  */
-import type { BfdView, ClusterView, DocumentView, KernelView, LeaseView, MonitoringView, PeerView, PlanView, RouteView, StatusView, WhyView } from "#daemon/control.ts";
+import type {
+  BfdView,
+  ClusterView,
+  DocumentView,
+  KernelView,
+  LeaseView,
+  MonitoringView,
+  PeerView,
+  PlanView,
+  RouteView,
+  StatusView,
+  WhyView,
+} from "#daemon/control.ts";
 import type { DoneView, HistoryView, RevisionView } from "#daemon/operator-control.ts";
 
 export type Schema = { readonly [keyword: string]: unknown };
@@ -106,14 +118,33 @@ const Status = view<StatusView>({
   kernel: view<StatusView["kernel"]>({ enabled: flag, inSync: flag, desired: count, differing: count, lastPassMillis: orNull(number), drift: count }),
   listen: view<StatusView["listen"]>({ state: choice("listening", "off", "failed"), text }),
   monitoring: view<MonitoringView>({
-    bmp: list(view<MonitoringView["bmp"][number]>({ name: text, address: text, port: count, state: choice("connected", "waiting"), reason: orNull(text), messages: count })),
+    bmp: list(
+      view<MonitoringView["bmp"][number]>({
+        name: text,
+        address: text,
+        port: count,
+        state: choice("connected", "waiting"),
+        reason: orNull(text),
+        messages: count,
+      }),
+    ),
     mrt: list(view<MonitoringView["mrt"][number]>({ name: text, directory: text, lastDump: orNull(text), lost: count, fault: orNull(text) })),
   }),
   warnings: list(text),
 });
 
 const Cluster = view<ClusterView>({
-  nodes: list(view<ClusterView["nodes"][number]>({ name: text, roles: list(text), address: text, address6: orNull(text), alive: flag, drained: flag, leases: list(text) })),
+  nodes: list(
+    view<ClusterView["nodes"][number]>({
+      name: text,
+      roles: list(text),
+      address: text,
+      address6: orNull(text),
+      alive: flag,
+      drained: flag,
+      leases: list(text),
+    }),
+  ),
 });
 
 const Why = view<WhyView>({ subject: text, kind: choice("prefix", "address", "peer"), text, facts: { type: "object" } });

@@ -15,7 +15,8 @@ import { limits } from "./limits.ts";
 import { describe } from "./openapi.ts";
 import { brokenFault, faultOf, faultResponse, jsonResponse, statusOf, toJson } from "./reply.ts";
 import { listenAt } from "./socket.ts";
-import { type Verb, verbs } from "./verbs.ts";
+import type { Verb } from "./verb.ts";
+import { verbs } from "./verbs.ts";
 
 /** What this door needs of the telemetry port. */
 export interface ApiTelemetry {
@@ -102,7 +103,7 @@ function makeApp(control: Control, events: EventStreams, report: Report): Hono<S
 async function serve(verb: Verb, control: Control, context: Context): Promise<Response> {
   const query = readQuery(verb, context.req.queries());
   if (!query.ok) return faultResponse(query.fault);
-  const body = verb.method === "post" ? await readBody(context.req.raw) : undefined;
+  const body = verb.takesDocument ? await readBody(context.req.raw) : undefined;
   if (body?.ok === false) return faultResponse(body.fault, { connection: "close" });
   const proposal = body && readProposal(body.value);
   if (proposal?.ok === false) return faultResponse(proposal.fault);

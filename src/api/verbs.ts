@@ -1,46 +1,9 @@
 /** The door as a table: one row per verb over `Control`. server.ts serves the rows, openapi.ts describes them. */
 import { callerFault, type CallerFault, failed, ok, type Outcome } from "#base/fault.ts";
-import { type Control, controlPaths, type PeerView, type RouteQuery } from "#daemon/control.ts";
+import { type ApplyTerms, controlPaths, type PeerView, type RouteQuery } from "#daemon/control.ts";
 import { limits } from "./limits.ts";
-import type { schemas } from "./schemas.ts";
-
-export interface Parameter {
-  readonly name: string;
-  readonly about: string;
-  readonly required?: true;
-  readonly kind: "text" | "flag" | { readonly from: number; readonly to: number } | readonly string[];
-}
-
-/** A request whose parameters and body have passed the checks of its row. */
-export interface Asked {
-  readonly query: Readonly<Record<string, string | number | boolean>>;
-  readonly proposal: Proposal | undefined;
-}
-export interface Proposal {
-  readonly text: string;
-  readonly file: string;
-}
-
-type Answer = Outcome<unknown, CallerFault>;
-
-export interface Verb {
-  readonly method: "get" | "post";
-  readonly path: string;
-  readonly about: string;
-  readonly query: readonly Parameter[];
-  readonly schema: keyof typeof schemas;
-  answer(control: Control, asked: Asked): Answer | Promise<Answer>;
-}
-
-const get = (path: string, schema: Verb["schema"], about: string, answer: Verb["answer"]): Verb => ({ method: "get", path, schema, about, query: [], answer });
-const post = (path: string, schema: Verb["schema"], about: string, answer: Verb["answer"]): Verb => ({
-  method: "post",
-  path,
-  schema,
-  about,
-  query: [],
-  answer,
-});
+import { operatorVerbs } from "./operator-verbs.ts";
+import { type Asked, get, post, type Verb } from "./verb.ts";
 
 export const verbs: readonly Verb[] = [
   get(controlPaths.status, "Status", "This node in one object.", (control) => ok(control.status())),
@@ -67,10 +30,21 @@ export const verbs: readonly Verb[] = [
   },
   get(controlPaths.kernel, "Kernel", "Kernel tables of ours: desired, actual, what differs and why.", (control) => ok(control.kernel())),
   get(controlPaths.document, "Document", "The document that rules, and whether the file differs.", (control) => ok(control.document())),
-  post(controlPaths.plan, "Plan", "What a document would change.", (control, { proposal }) => control.plan(proposal!.text, proposal!.file)),
-  post(controlPaths.apply, "Applied", "Puts a document into force by compare-and-swap on its revision.", (control, { proposal }) =>
-    control.apply(proposal!.text, proposal!.file),
-  ),
+  {
+    ...post(controlPaths.plan, "Plan", "What a document would change.", (control, { proposal }) => control.plan(proposal!.text, proposal!.file)),
+    takesDocument: true,
+  },
+  {
+    ...post(controlPaths.apply, "Applied", "Puts a document into force by compare-and-swap on its revision.", (control, { proposal, query }) =>
+      control.apply(proposal!.text, proposal!.file, applyTerms(query)),
+    ),
+    takesDocument: true,
+    query: [
+      { name: "confirmSeconds", about: "Goes back after this unless it is confirmed.", kind: { from: 1, to: 86_400 } },
+      { name: "by", about: "Who applies it, for the history.", kind: "text" },
+    ],
+  },
+  ...operatorVerbs,
 ];
 
 function named(peers: readonly PeerView[], name: string | number | boolean | undefined): Outcome<readonly PeerView[], CallerFault> {
@@ -82,4 +56,9 @@ function named(peers: readonly PeerView[], name: string | number | boolean | und
 /** The checked parameters bear the names and types of `RouteQuery` (the row above is its list). */
 function routeQuery(query: Asked["query"]): RouteQuery {
   return { limit: limits.routesDefault, ...query };
+}
+
+function applyTerms(query: Asked["query"]): ApplyTerms {
+  const { by = "unknown", confirmSeconds } = query;
+  return { by: String(by), ...(typeof confirmSeconds === "number" && { confirmSeconds }) };
 }

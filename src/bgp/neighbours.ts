@@ -212,21 +212,25 @@ export class Neighbours {
     return peer !== undefined;
   }
 
-  /** Keeps the neighbour of this name down, now or whenever it comes, until it is enabled (RFC 4271 ManualStop, RFC 9003). */
+  /** Keeps the neighbour of this name down (`*`: every one), now or whenever it comes, until enabled (RFC 4271 ManualStop, RFC 9003). */
   shutDown(peerName: string, text: string, now: Instant): void {
     this.#shutDown.set(peerName, text);
-    const peer = this.#named(peerName);
-    peer?.stop(keptDown(text), now, ceaseWithText(ceaseSubcode.administrativeShutdown, text));
-    if (peer) this.#settle(peer, now);
+    for (const peer of this.#all()) {
+      if (peerName !== everyName && peer.facts.name !== peerName) continue;
+      peer.stop(keptDown(text), now, ceaseWithText(ceaseSubcode.administrativeShutdown, text));
+      this.#settle(peer, now);
+    }
   }
   enable(peerName: string, now: Instant): void {
-    const peer = this.#shutDown.delete(peerName) ? this.#named(peerName) : undefined;
-    if (peer && !this.#stopped) peer.start(now);
-    if (peer) this.#settle(peer, now);
+    if (!this.#shutDown.delete(peerName) || this.#stopped) return;
+    for (const peer of this.#all()) {
+      if (this.#whyKept(peer.facts.name) !== undefined || (peerName !== everyName && peer.facts.name !== peerName)) continue;
+      peer.start(now);
+      this.#settle(peer, now);
+    }
   }
-  /** Names that are kept down. */
-  shutDownNames(): ReadonlyMap<string, string> {
-    return this.#shutDown;
+  #whyKept(name: string): string | undefined {
+    return this.#shutDown.get(name) ?? this.#shutDown.get(everyName);
   }
 
   /** BFD finds the path to this neighbour broken; `text` says why, a sentence without subject. */
@@ -295,7 +299,8 @@ export class Neighbours {
     const range = this.#ranges.find((one) => contains(one.range, remote));
     if (!range) return "no peer and no range of the configuration has this address";
     if (local === remote) return "this is our own address";
-    const members = this.#all().filter(({ facts }) => facts.range === range.name);
+    // Nobody is counted while all neighbours together are fewer: of thousands that connect at once each would look at all others.
+    const members = this.#byAddress.size < range.limit ? [] : this.#all().filter(({ facts }) => facts.range === range.name);
     const isFull = members.length >= range.limit && !members.filter((peer) => this.#collectOne(peer)).length;
     if (isFull) return `range ${range.name} has reached its limit of ${range.limit} neighbours; raise it if they are all wanted`;
     return this.#add(factsOfRange(range, remote), now) ?? `there are ${maxPeers} neighbours already`;
@@ -312,7 +317,7 @@ export class Neighbours {
     const peer = new Peer(id, facts, world, now);
     this.#byId[id] = peer;
     this.#byAddress.set(facts.address, peer);
-    const kept = this.#shutDown.get(facts.name);
+    const kept = this.#whyKept(facts.name);
     if (kept !== undefined) peer.stop(keptDown(kept), now);
     else if (!this.#stopped) peer.start(now);
     this.#settle(peer, now);
@@ -350,7 +355,7 @@ export class Neighbours {
   #adopt(peer: Peer, facts: PeerFacts, now: Instant): void {
     const old = peer.facts;
     peer.configure(facts, now);
-    if (sessionKey(old) !== sessionKey(facts) && !this.#shutDown.has(facts.name))
+    if (sessionKey(old) !== sessionKey(facts) && this.#whyKept(facts.name) === undefined)
       peer.reset(ceaseSubcode.otherConfigurationChange, "settings of the session were changed", now);
     this.#settle(peer, now);
   }
@@ -373,6 +378,8 @@ export class Neighbours {
   }
 }
 
+/** Stands for every neighbour where one is shut down; no neighbour has this name. */
+const everyName = "*";
 const keptDown = (text: string): string => `shut down by an operator${text === "" ? "" : `: ${text}`}`;
 const lengthOf = (prefix: Prefix): number => prefixParts(prefix).length;
 

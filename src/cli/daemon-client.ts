@@ -17,14 +17,12 @@ export class DaemonClient {
 
   /** The JSON answer of a GET. Rejects with a FaultError. */
   async get(path: string, query: Query = {}): Promise<unknown> {
-    const given = new URLSearchParams();
-    for (const [name, value] of Object.entries(query)) if (value !== undefined) given.set(name, String(value));
-    return this.#ask("GET", given.size === 0 ? path : `${path}?${given.toString()}`);
+    return this.#ask("GET", withQuery(path, query));
   }
 
-  /** The JSON answer of a POST of `body` as JSON. Rejects with a FaultError. */
-  async post(path: string, body: unknown): Promise<unknown> {
-    return this.#ask("POST", path, JSON.stringify(body));
+  /** The JSON answer of a POST of `body` as JSON, or of nothing. Rejects with a FaultError. */
+  async post(path: string, body: unknown, query: Query = {}): Promise<unknown> {
+    return this.#ask("POST", withQuery(path, query), body === undefined ? undefined : JSON.stringify(body));
   }
 
   #ask(method: string, path: string, body?: string): Promise<unknown> {
@@ -91,6 +89,12 @@ export class DaemonClient {
         );
     }
   }
+}
+
+function withQuery(path: string, query: Query): string {
+  const given = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) if (value !== undefined) given.set(name, String(value));
+  return given.size === 0 ? path : `${path}?${given.toString()}`;
 }
 
 function parse(text: string): object | undefined {

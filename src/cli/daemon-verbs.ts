@@ -5,6 +5,7 @@ import { wrap } from "./display-text.ts";
 import { kernelScreen } from "./kernel-screen.ts";
 import { clusterTable, leaseTable } from "./lease-screen.ts";
 import { peerScreen, peerTable } from "./peer-screen.ts";
+import { addPeerActions } from "./operator-verbs.ts";
 import { type RoutesAnswer, routeTable } from "./route-screen.ts";
 import { Session } from "./session.ts";
 import { statusScreen } from "./status-screen.ts";
@@ -61,7 +62,7 @@ function addStatus(program: Command): void {
 }
 
 function addPeers(program: Command): void {
-  program
+  const peers = program
     .command("peers")
     .argument("[name]", "name or address of one peer: everything about it")
     .description("BGP neighbours, and why one is not established")
@@ -72,6 +73,7 @@ function addPeers(program: Command): void {
       const render = name === undefined ? all : one;
       return new Session(command).show<readonly PeerView[]>({ path: controlPaths.peers, query: { name }, watchSeconds: watchSeconds(options), render });
     });
+  addPeerActions(peers);
 }
 
 interface RouteOptions extends Watched {

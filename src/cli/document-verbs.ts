@@ -1,11 +1,13 @@
 /** The verbs around the topology file: checked here without a daemon, planned and applied by one. */
 import { createInterface } from "node:readline/promises";
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { callerFault, FaultError } from "#base/fault.ts";
 import { controlPaths, type DocumentView, type PlanView } from "#daemon/control.ts";
 import { checkFile } from "./check.ts";
 import { type DocumentFile, readDocumentFile } from "./document-file.ts";
 import { printable } from "./display-text.ts";
+import { duration, secondsOf } from "./duration.ts";
+import { whoAsks } from "./operator-verbs.ts";
 import { isRefused, planScreen } from "./plan-screen.ts";
 import { prettyJson, Session } from "./session.ts";
 import type { Terminal } from "./terminal.ts";
@@ -28,9 +30,8 @@ export function addDocumentVerbs(program: Command): void {
     .argument(...fileArgument)
     .description("put a topology file into force; every daemon of the cluster follows")
     .option("--yes", "do not ask (only a terminal is asked)")
-    .action(async (file: string, options: { readonly yes?: true }, command: Command) =>
-      apply(new Session(command), await readDocumentFile(file), options.yes === true),
-    );
+    .addOption(new Option("--confirm <time>", "goes back by itself after this (90s, 5m, 1h) unless `podway confirm` comes").argParser(secondsOf))
+    .action(async (file: string, options: ApplyOptions, command: Command) => apply(new Session(command), await readDocumentFile(file), options));
 
   program
     .command("document")
@@ -66,7 +67,13 @@ export function addManualVerbs(program: Command): void {
     .action(async (_options: unknown, command: Command) => new Session(command).print([(await import("#config/manual.ts")).printJsonSchema().trimEnd()]));
 }
 
-async function apply(session: Session, document: DocumentFile, yes: boolean): Promise<void> {
+interface ApplyOptions {
+  readonly yes?: true;
+  /** Seconds. */
+  readonly confirm?: number;
+}
+
+async function apply(session: Session, document: DocumentFile, { yes, confirm }: ApplyOptions): Promise<void> {
   const asks = !yes && !session.json && process.stdin.isTTY && session.terminal.interactive;
   if (asks) {
     const plan = (await session.client.post(controlPaths.plan, document)) as PlanView;
@@ -75,9 +82,11 @@ async function apply(session: Session, document: DocumentFile, yes: boolean): Pr
     if (plan.changes.length === 0) return;
     if (!(await isWanted())) throw new FaultError(callerFault("cli.declined", "nothing is applied."));
   }
-  const applied = (await session.client.post(controlPaths.apply, document)) as PlanView & { readonly revision: string };
+  const query = { confirmSeconds: confirm, by: whoAsks() };
+  const applied = (await session.client.post(controlPaths.apply, document, query)) as PlanView & { readonly revision: string };
   if (session.json) return session.print([prettyJson(applied)]);
-  session.print([...(asks ? [] : planScreen(applied, session.terminal)), `applied as revision ${applied.revision}`]);
+  const waits = confirm === undefined ? "" : `; it goes back in ${duration(confirm)} unless you say podway confirm`;
+  session.print([...(asks ? [] : planScreen(applied, session.terminal)), `applied as revision ${applied.revision}${waits}`]);
 }
 
 async function isWanted(): Promise<boolean> {

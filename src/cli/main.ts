@@ -4,6 +4,7 @@ import { type Fault, FaultError } from "#base/fault.ts";
 import { addCompletion } from "./completion.ts";
 import { addDaemonVerbs } from "./daemon-verbs.ts";
 import { addDocumentVerbs, addManualVerbs } from "./document-verbs.ts";
+import { addHistoryVerbs, addNodeVerbs } from "./operator-verbs.ts";
 import { printable } from "./display-text.ts";
 import { exitCodeHelp, exitCodeOf, exitCodes } from "./exit-code.ts";
 import { defaultSocket, prettyJson, Session } from "./session.ts";
@@ -29,6 +30,8 @@ export function buildProgram(): Command {
     .addHelpText("after", epilogue);
   addDaemonVerbs(program);
   addDocumentVerbs(program);
+  addHistoryVerbs(program);
+  addNodeVerbs(program);
   addManualVerbs(program);
   program
     .command("version")

@@ -22,8 +22,6 @@ import { openStateDirectory } from "./state-directory.ts";
 import { openStore } from "./store-choice.ts";
 import type { Task } from "./tasks.ts";
 
-/** How long the neighbours of a node that is drained have to take other paths before its sessions end. */
-const drainGraceMillis = 10_000;
 /** Between the answer to `podway leave` and the end. */
 const leaveMillis = 200;
 
@@ -81,15 +79,7 @@ export async function assemble(options: DaemonOptions): Promise<Daemon> {
     wake: () => bgp.driver.wake(),
     portsOf: (connection) => bgp.driver.portsOf(connection),
   }));
-  const drains = new DrainKeeper({
-    node: options.node,
-    store,
-    stateDirectory,
-    driver: bgp.driver,
-    telemetry,
-    shutGracefully: (on) => bgp.shutGracefully(on),
-    graceMillis: drainGraceMillis,
-  });
+  const drains = new DrainKeeper({ node: options.node, store, stateDirectory, driver: bgp.driver, telemetry, shutGracefully: (on) => bgp.shutGracefully(on) });
   const switches = new PeerSwitches(stateDirectory, bgp.driver);
   await switches.recall();
   await drains.recall();

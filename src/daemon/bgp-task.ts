@@ -31,6 +31,8 @@ export interface Bgp extends Task {
   readonly listeners: Listeners;
   /** Neighbours, ranges, policies and listeners as they are from now on; who we are stays as it was made (followable.ts). */
   follow(settings: NodeSettings): void;
+  /** Every session is told and taken as one that will be shut down soon (RFC 8326), or no longer. */
+  shutGracefully(on: boolean): void;
   /** How the sessions end when the task stops: `restart` unless told otherwise. */
   stopMode: "restart" | "shutdown";
 }
@@ -41,7 +43,8 @@ const deferral = { reflectorMillis: 60_000, nodeMillis: 30_000 } as const;
 export function createBgp(parts: BgpParts): Bgp {
   const { telemetry } = parts;
   let { settings } = parts,
-    isRunning = false;
+    isRunning = false,
+    isShutting = false;
   const speaker = new Speaker({
     asn: settings.asn,
     routerId: ip4Number(settings.routerId),
@@ -58,7 +61,14 @@ export function createBgp(parts: BgpParts): Bgp {
   if (settings.roles.includes("reflector")) watchLoopDelay(telemetry); // it costs a node more than its BGP does
   const configure = (): void => {
     speaker.usePolicies(settings.policies);
-    driver.configure(settings.peers, settings.ranges);
+    const { peers, ranges } = settings,
+      shutting = { gracefulShutdown: true } as const;
+    if (isShutting)
+      driver.configure(
+        peers.map((peer) => ({ ...peer, ...shutting })),
+        ranges.map((range) => ({ ...range, ...shutting })),
+      );
+    else driver.configure(peers, ranges);
   };
   return {
     name: "bgp",
@@ -66,6 +76,10 @@ export function createBgp(parts: BgpParts): Bgp {
     driver,
     listeners,
     stopMode: "restart",
+    shutGracefully(on) {
+      isShutting = on;
+      if (isRunning) configure();
+    },
     follow(next) {
       settings = next;
       if (!isRunning) return;
@@ -76,7 +90,7 @@ export function createBgp(parts: BgpParts): Bgp {
     async run(signal, ready) {
       // Known before the first neighbour can be spoken to: an OPEN without the restart bit, or an End-of-RIB that comes before our
       // own CIDRs, makes peers sweep what they have kept for us.
-      const last = await parts.restart.begin();
+      const last = await parts.restart.begin(keptMillis(settings));
       isRunning = true;
       configure();
       beginRestart(speaker, settings, last, parts);
@@ -100,6 +114,12 @@ function beginRestart(speaker: Speaker, settings: NodeSettings, last: LastRun | 
   const mayCome = (address: Ip): boolean =>
     settings.peers.some((peer) => peer.address === address) || settings.ranges.some(({ range }) => contains(range, address));
   speaker.rib.deferral.awaitBack(last.sessions.filter(mayCome));
+}
+
+/** The longest any peer keeps our routes while we are away, by what our OPENs told it (RFC 4724 §3, RFC 9494 §3). */
+function keptMillis({ peers, ranges }: NodeSettings): Millis {
+  const kept = [...peers, ...ranges].map(({ gracefulRestart: of }) => (of ? of.restartSeconds + (of.longLivedSeconds ?? 0) : 0));
+  return millis(Math.max(0, ...kept) * 1000);
 }
 
 /** Less than the peers keep our old routes for, and less for a node than for its reflector: that one must hear the node first. */

@@ -74,7 +74,13 @@ function status(parts: ControlParts, { peers, leases, uptimeSeconds }: Now): Sta
   const own = leases.filter((lease) => lease.own),
     reasons = missing(parts, peers, own);
   const drained = parts.drains.sentence;
-  const warnings = [...(drained === undefined ? [] : [drained]), ...parts.warnings(), ...bgp.listeners.warnings, ...node.warnings(), ...(listen.state === "failed" ? [listen.text] : [])];
+  const warnings = [
+    ...(drained === undefined ? [] : [drained]),
+    ...parts.warnings(),
+    ...bgp.listeners.warnings,
+    ...node.warnings(),
+    ...(listen.state === "failed" ? [listen.text] : []),
+  ];
   const [v4, v6] = bgp.speaker.rib.ribs;
   return {
     node: settings.node,

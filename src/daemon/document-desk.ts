@@ -6,7 +6,7 @@ import { stat } from "node:fs/promises";
 import { writeFileAtomic } from "#adapters/files.ts";
 import { type CallerFault, callerFault, failed, FaultError, ok, type Outcome } from "#base/fault.ts";
 import type { Store } from "#ports/store.ts";
-import type { PlanView } from "./control.ts";
+import type { ApplyTerms, PlanView } from "./control.ts";
 import { type Change, type Standing, writeDocument } from "./document-change.ts";
 import { type HistoryEntry, type Origin, readHistory } from "./document-history.ts";
 import { interpret, type Reading } from "./document-text.ts";
@@ -37,11 +37,6 @@ export interface DocumentHost {
 
 export type Applied = PlanView & { readonly revision: string };
 
-/** Who applies, and whether it is a trial. */
-export interface ApplyTerms {
-  readonly by: string;
-  readonly confirmSeconds?: number | undefined;
-}
 type Proposed = Omit<Change, "node">;
 
 const unconfirmed = ({ trial, secondsLeft }: Pending): CallerFault =>

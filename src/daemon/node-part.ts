@@ -18,6 +18,7 @@ import { LearnedRoutes } from "./learned-routes.ts";
 import type { LeaseDriver } from "./lease-driver.ts";
 import { viewLeases } from "./lease-view.ts";
 import { createReconciler, type Reconciler } from "./reconcile.ts";
+import { releaseNode } from "./lease-release.ts";
 import { RouteSync } from "./route-sync.ts";
 import { NodeStreams } from "./streams.ts";
 import type { Task } from "./tasks.ts";
@@ -47,6 +48,8 @@ export interface NodePart {
   /** What a person should know of this node's packet rules. */
   warnings(): readonly string[];
   onChange(listener: () => void): () => void;
+  /** When it stops, it frees its CIDRs and its name: this node will not come back. */
+  leave(): void;
 }
 
 export async function createNode(parts: NodeParts): Promise<NodePart> {
@@ -76,6 +79,7 @@ class RunningNode implements NodePart {
   readonly #listeners = new Set<() => void>();
   #syncTimer: NodeJS.Timeout | undefined;
   #peersUp: unknown;
+  #isLeaving = false;
 
   constructor(parts: NodeParts, running: Running) {
     this.#parts = parts;
@@ -152,6 +156,10 @@ class RunningNode implements NodePart {
     return () => this.#listeners.delete(listener);
   }
 
+  leave(): void {
+    this.#isLeaving = true;
+  }
+
   async #runLeases(leases: LeaseDriver, signal: AbortSignal, ready: () => void): Promise<void> {
     const { streams } = this.#running;
     leases.onLeases((all) => {
@@ -169,6 +177,16 @@ class RunningNode implements NodePart {
     const announcing = this.#announce();
     ready();
     await leases.run(signal).finally(() => announcing.unsubscribe());
+    if (this.#isLeaving) await this.#release(this.#parts.store!);
+  }
+
+  async #release(store: Store): Promise<void> {
+    const { telemetry, settings } = this.#parts;
+    try {
+      for (const text of await releaseNode(store, settings.node)) telemetry.note(note("info", "lease.freed", text));
+    } catch (cause) {
+      telemetry.note(note("error", "lease.not-freed", `this node leaves, and the store keeps its claims until their hold ends: ${(cause as Error).message}`));
+    }
   }
 
   /** Own CIDRs of routed pools are announced while they may be used, and withdrawn when they may not. */

@@ -1,6 +1,7 @@
 /** The other side of the contract with fixed answers: what the doors' tests talk to in place of a running daemon. */
 import { callerFault, failed, ok } from "#base/fault.ts";
 import type { ClusterView, Control, DocumentView, KernelView, LeaseView, PeerView, PlanView, RouteView, StatusView } from "#daemon/control.ts";
+import type { HistoryView, OperatorControl } from "#daemon/operator-control.ts";
 
 export const leases: readonly LeaseView[] = [
   {
@@ -94,6 +95,7 @@ export const status: StatusView = {
   address: "10.0.0.21",
   address6: "fd00::21",
   uptimeSeconds: 7_325,
+  service: "active",
   ready: false,
   reasons: ["pool overlay has no CIDR yet."],
   store: { kind: "etcd", state: "connected", text: "etcd at http://10.0.0.2:2379", revision: "4711" },
@@ -104,13 +106,13 @@ export const status: StatusView = {
   kernel: { enabled: true, inSync: false, desired: 21, differing: 1, lastPassMillis: 4, drift: 2 },
   listen: { state: "off", text: "this node only dials" },
   monitoring: { bmp: [], mrt: [] },
-    warnings: ["the clock stepped by 3 s."],
+  warnings: ["the clock stepped by 3 s."],
 };
 
 export const cluster: ClusterView = {
   nodes: [
-    { name: "n1", roles: ["node"], address: "10.0.0.21", address6: "fd00::21", alive: true, leases: ["10.42.7.0/24"] },
-    { name: "rr1", roles: ["reflector"], address: "10.0.0.11", address6: null, alive: false, leases: [] },
+    { name: "n1", roles: ["node"], address: "10.0.0.21", address6: "fd00::21", alive: true, drained: false, leases: ["10.42.7.0/24"] },
+    { name: "rr1", roles: ["reflector"], address: "10.0.0.11", address6: null, alive: false, drained: true, leases: [] },
   ],
 };
 
@@ -166,6 +168,38 @@ export const plan: PlanView = {
   ],
 };
 
+export const history: HistoryView = {
+  pending: { revision: "18", by: "alice", secondsLeft: 245 },
+  revisions: [
+    {
+      revision: "18",
+      at: "2026-02-03T04:05:06.000Z",
+      by: "alice",
+      node: "n1",
+      how: "apply, to be confirmed",
+      rules: true,
+      changes: ["timers.hold: 90 -> 30 (session reset)", 'peers.tor-a.import: ["default-route"] -> ["all","default-route"] (route refresh)'],
+      more: 3,
+    },
+    { revision: "17", at: "2026-02-03T03:00:00.000Z", by: "podwayd", node: "rr1", how: "filled", rules: false, changes: [], more: 0 },
+  ],
+};
+
+const done = { text: "tor-a is shut down, also after restarts; `podway peers enable tor-a` ends it", details: ["that cannot be written down: ENOSPC"] };
+const operator: OperatorControl = {
+  confirm: async () => ok({ text: "revision 18 is kept", details: [] }),
+  history: async () => ok(history),
+  rollback: async () => ok({ ...plan, revision: "19" }),
+  resetPeer: () => ok(done),
+  refreshPeer: () => ok(done),
+  shutdownPeer: async () => ok(done),
+  enablePeer: async () => ok(done),
+  drain: async () => ok(done),
+  undrain: async () => ok(done),
+  evict: async () => ok(done),
+  leave: async () => ok(done),
+};
+
 /** A Control whose every answer is one of the above, but for what `other` says. */
 export function fixedControl(other: Partial<Control> = {}): Control {
   return {
@@ -193,6 +227,7 @@ export function fixedControl(other: Partial<Control> = {}): Control {
     plan: async (text, file) =>
       text.includes("adress") ? failed(callerFault("config.invalid", `${file}:3:5: nodes.n1.adress: unknown key; did you mean "address"?`)) : ok(plan),
     apply: async () => ok({ ...plan, revision: "18" }),
+    operator,
     metrics: async () => "# HELP podway_up 1\npodway_up 1\n",
     ...other,
   };

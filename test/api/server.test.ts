@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { limits } from "#api/limits.ts";
 import { callerFault, failed, FaultError, worldFault } from "#base/fault.ts";
+import type { ApplyTerms } from "#daemon/control.ts";
 import { cluster, document, fixedControl, kernel, leases, peers, plan, routes, status } from "./fixed-control.ts";
 import { ask, jsonOf, running, sendRaw, until } from "./running.ts";
 
@@ -35,12 +36,19 @@ describe("each verb answers with its view", () => {
   });
 
   test("POST plan and apply hand over the text and the name of the file", async () => {
-    const seen: string[] = [];
+    const seen: string[] = [],
+      terms: ApplyTerms[] = [];
     const control = fixedControl();
-    const { socket } = await running({ ...control, apply: (text, file) => (seen.push(text, file), control.apply(text, file)) });
+    const { socket } = await running({
+      ...control,
+      apply: (text, file, given) => (seen.push(text, file), terms.push(given), control.apply(text, file, given)),
+    });
     expect(jsonOf(await ask(socket, "POST", "/v1/plan", proposal("podway: 1")))).toEqual(plan);
     expect(jsonOf(await ask(socket, "POST", "/v1/apply", proposal("podway: 1\n# é")))).toEqual({ ...plan, revision: "18" });
-    expect(seen).toEqual(["podway: 1\n# é", "topology/q.yaml"]);
+    await ask(socket, "POST", "/v1/apply?confirmSeconds=300&by=alice", proposal("podway: 1"));
+    expect(seen.slice(0, 2)).toEqual(["podway: 1\n# é", "topology/q.yaml"]);
+    expect(terms).toEqual([{ by: "unknown" }, { by: "alice", confirmSeconds: 300 }]);
+    expect((await ask(socket, "POST", "/v1/apply?confirmSeconds=0", proposal("podway: 1"))).status).toBe(400);
   });
 
   test("every parameter of routes reaches the query under its own name", async () => {

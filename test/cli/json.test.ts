@@ -14,6 +14,7 @@ test.each([
   ["/v1/why?subject=10.42.8.0/24", ["why", "10.42.8.0/24"]],
   ["/v1/kernel", ["kernel"]],
   ["/v1/document", ["document"]],
+  ["/v1/history", ["history"]],
 ])("--json is the body of GET %s, with two spaces an indent", async (path, words) => {
   const { socket } = await running(fixedControl());
   const { code, out, err } = await podway(["--api", socket, ...words, "--json"]);
@@ -65,4 +66,39 @@ test("JSON cannot steer a terminal either, and is the same value", async () => {
   const { out } = await podway(["peers", "--json", "--api", socket]);
   expect(out).toContain(String.raw`"\u001b[2J\u009b2J\u202egnp"`);
   expect(JSON.parse(out)).toEqual(view);
+});
+
+test("each verb of an operator is its POST, with what was said as parameters", async () => {
+  const seen: unknown[] = [];
+  const { operator } = fixedControl();
+  const heard = Object.fromEntries(
+    Object.entries(operator).map(([verb, act]) => [verb, (request: object) => (seen.push([verb, request]), (act as (given: object) => unknown)(request))]),
+  );
+  const { socket } = await running(fixedControl({ operator: heard as unknown as typeof operator }));
+  const lines = [
+    ["confirm"],
+    ["peers", "reset", "tor-a", "--hard", "--text", "new card"],
+    ["peers", "refresh", "tor-a"],
+    ["peers", "refresh", "tor-a", "--out"],
+    ["peers", "shutdown", "tor-a"],
+    ["peers", "enable", "tor-a"],
+    ["undrain"],
+    ["evict", "n7", "--force"],
+  ];
+  for (const words of lines) expect((await podway([...words, "--api", socket])).code).toBe(0);
+  expect((await podway(["drain", "--api", socket])).code).toBe(2);
+  await podway(["drain", "--self", "--text", "memory", "--api", socket], { env: { SUDO_USER: "alice" } });
+  await podway(["rollback", "17", "--api", socket], { env: { SUDO_USER: "alice" } });
+  expect(seen).toEqual([
+    ["confirm", undefined],
+    ["resetPeer", { name: "tor-a", hard: true, text: "new card" }],
+    ["refreshPeer", { name: "tor-a", direction: "in" }],
+    ["refreshPeer", { name: "tor-a", direction: "out" }],
+    ["shutdownPeer", { name: "tor-a", text: "" }],
+    ["enablePeer", { name: "tor-a" }],
+    ["undrain", {}],
+    ["evict", { node: "n7", force: true }],
+    ["drain", { force: false, text: "memory", by: "alice" }],
+    ["rollback", { by: "alice", revision: "17" }],
+  ]);
 });

@@ -18,6 +18,8 @@ const shows: readonly (readonly [name: string, words: readonly string[]])[] = [
   ["why", ["why", "10.42.8.0/24"]],
   ["kernel", ["kernel"]],
   ["document", ["document"]],
+  ["history", ["history"]],
+  ["shutdown", ["peers", "shutdown", "tor-a", "--text", "new optics"]],
 ];
 
 describe.each([80, 120])("%i columns", (columns) => {
