@@ -31,9 +31,10 @@ const codeOf: Readonly<Record<string, number>> = {
   "attach.failed": 109,
 };
 
-interface NetworkConfig {
-  readonly cniVersion: string;
-  readonly name: string;
+/** As it stands on standard input. */
+interface GivenConfig {
+  readonly cniVersion?: string;
+  readonly name?: string;
   readonly socket?: string;
   readonly pools?: readonly string[];
   readonly mtu?: number;
@@ -49,6 +50,7 @@ interface NetworkConfig {
   };
   readonly "cni.dev/valid-attachments"?: readonly { readonly containerID: string; readonly ifname: string }[];
 }
+type NetworkConfig = GivenConfig & { readonly cniVersion: string };
 interface RuntimeConfig {
   readonly ips?: readonly string[];
   readonly mac?: string;
@@ -84,7 +86,7 @@ class CniError extends Error {
 }
 
 const env = process.env;
-const isIpam = /podway-ipam$/.test(process.argv[1] ?? "");
+const isIpam = (process.argv[1] ?? "").endsWith("podway-ipam");
 
 async function main(): Promise<void> {
   let version = newest;
@@ -113,9 +115,9 @@ function asked(text: string): string {
 }
 
 function readConfig(text: string, command: string): NetworkConfig {
-  let config: NetworkConfig;
+  let config: GivenConfig;
   try {
-    config = JSON.parse(text) as NetworkConfig;
+    config = JSON.parse(text) as GivenConfig;
   } catch (error) {
     throw new CniError(code.decode, "the network configuration on standard input is not JSON", String(error));
   }
