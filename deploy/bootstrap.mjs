@@ -21,6 +21,7 @@ const verbs = {
   check: { steps: check },
   format: { steps: format },
   sim: { script: ["test/sim/run.ts"], minutes: 60 },
+  fuzz: { script: ["test/fuzz/run.ts"], minutes: 60 },
   mutants: { script: ["test/mutants/run.ts"], debian: lab, namespaces: true, minutes: 60 },
   interop: { script: ["test/interop/run.ts"], debian: [...lab, "frr", "gobgpd", "openbgpd", "exabgp", "tcpdump"], namespaces: true, minutes: 60 },
   faults: { script: ["test/faults/run.ts"], debian: lab, namespaces: true, minutes: 60 },
@@ -29,7 +30,7 @@ const verbs = {
   manual: { script: ["src/podway.ts", "manual"], minutes: 1 },
   replay: { script: ["test/replay/run.ts"], minutes: 10 },
 };
-const inAll = ["check", "test", "sim", "mutants", "interop", "faults", "doors", "demo", "bench"];
+const inAll = ["check", "test", "sim", "fuzz", "mutants", "interop", "faults", "doors", "demo", "bench"];
 
 /** Runs one verb to its end; returns its exit code. */
 async function perform(name, args) {
