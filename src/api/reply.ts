@@ -1,7 +1,7 @@
 /** What goes out of this door: JSON, and for each fault its HTTP status. */
 import { type CallerFault, callerFault, type Fault, FaultError } from "#base/fault.ts";
 
-export type ErrorStatus = 400 | 404 | 405 | 408 | 409 | 413 | 422 | 431 | 500 | 503;
+export type ErrorStatus = 400 | 403 | 404 | 405 | 408 | 409 | 413 | 422 | 431 | 500 | 503;
 
 /**
  * Beginning of a fault's code → status; the first row that fits wins. A caller's code without a row is a plain 400, the
@@ -21,6 +21,14 @@ const statusRows: readonly (readonly [beginning: string, status: ErrorStatus])[]
   ["config.store-away", 503],
   ["config.", 422],
   ["store.", 503],
+  ["ipam.try-later", 503],
+  ["ipam.no-such-pool", 404],
+  ["ipam.unknown", 404],
+  ["ipam.not-permitted", 403],
+  ["ipam.bad-request", 400],
+  ["ipam.", 409],
+  ["attach.failed", 503],
+  ["attach.", 409],
 ];
 
 /** The HTTP status of a fault (see the table above). */
@@ -51,3 +59,5 @@ export function faultOf(error: unknown): Fault | undefined {
 /** What the caller is told of a bug of ours: that it is ours, and where the rest is. Details go to the log alone. */
 export const brokenFault = (what: string): CallerFault =>
   callerFault("api.broken", `podwayd failed while answering ${what}; its log says more under the event api.broken.`);
+
+export const badHttp = callerFault("api.bad-http", "this is not an HTTP/1.1 request that can be understood.");
