@@ -9,30 +9,16 @@ import type {
   KernelView,
   LeaseView,
   MonitoringView,
+  PeerErrorsView,
   PeerView,
   PlanView,
   RouteView,
   StatusView,
   WhyView,
 } from "#daemon/control.ts";
+import { asn, choice, count, flag, list, number, orNull, reference, said, type Schema, text, view } from "./schema-word.ts";
+import { podSchemas } from "./pod-schemas.ts";
 import type { DoneView, HistoryView, RevisionView } from "#daemon/operator-control.ts";
-
-export type Schema = { readonly [keyword: string]: unknown };
-
-const text: Schema = { type: "string" };
-const flag: Schema = { type: "boolean" };
-const count: Schema = { type: "integer", minimum: 0 };
-const asn: Schema = { type: "integer", minimum: 1, maximum: 4_294_967_295 };
-const number: Schema = { type: "number" };
-const list = (items: Schema): Schema => ({ type: "array", items });
-const orNull = (schema: Schema): Schema => ({ anyOf: [schema, { type: "null" }] });
-const choice = (...values: readonly string[]): Schema => ({ type: "string", enum: values });
-const said = (description: string, schema: Schema): Schema => ({ ...schema, description });
-const reference = (name: string): Schema => ({ $ref: `#/components/schemas/${name}` });
-
-function view<T>(properties: { readonly [Name in keyof Required<T>]: Schema }): Schema {
-  return { type: "object", properties, required: Object.keys(properties), additionalProperties: false };
-}
 
 const Lease = view<LeaseView>({
   pool: text,
@@ -81,10 +67,31 @@ const Peer = view<PeerView>({
   messages: view<PeerView["messages"]>({ updatesIn: count, updatesOut: count, notificationsIn: count, notificationsOut: count }),
 });
 
+const PeerErrors = view<PeerErrorsView>({
+  name: text,
+  address: text,
+  discarded: said("UPDATEs that lost an attribute.", count),
+  withdrawn: said("UPDATEs whose routes were taken as withdrawn.", count),
+  reset: said("UPDATEs the session was reset for.", count),
+  configured: said("UPDATEs treated as `attributes` of the document says.", count),
+  messages: list(
+    view<PeerErrorsView["messages"][number]>({
+      agoSeconds: number,
+      treatment: choice("discard", "withdraw", "reset"),
+      text,
+      attributes: said("Type codes of the attributes at fault; 0: the message itself.", list(count)),
+      prefixes: said("The first that could be read.", list(text)),
+      prefixCount: count,
+      octets: said("The whole message in hexadecimal.", text),
+    }),
+  ),
+});
+
 const Route = view<RouteView>({
   prefix: text,
   best: flag,
   peer: text,
+  pathId: said("RFC 7911: as it was received, or with `--sent` as it was sent; null without ADD-PATH.", orNull(count)),
   nextHop: text,
   origin: choice("igp", "egp", "incomplete"),
   asPath: text,
@@ -191,6 +198,7 @@ export const schemas = {
   Status,
   Cluster,
   Peer,
+  PeerErrors,
   Route,
   Lease,
   Why,
@@ -206,6 +214,7 @@ export const schemas = {
   Applied: view<PlanView & { revision: string }>({ changes, revision: text }),
   Done: view<DoneView>({ text: said("What was done.", text), details: said("Its parts.", list(text)) }),
   History,
+  ...podSchemas,
   Proposal: view<{ text: string; file: string }>({ text: said("The topology file, as it stands.", text), file: said("Its name, for messages.", text) }),
   Error: view<{ error: { code: string; text: string } }>({ error: view<{ code: string; text: string }>({ code: text, text }) }),
 } as const satisfies Readonly<Record<string, Schema>>;

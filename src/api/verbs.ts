@@ -3,6 +3,7 @@ import { callerFault, type CallerFault, failed, ok, type Outcome } from "#base/f
 import { type ApplyTerms, controlPaths, type PeerView, type RouteQuery } from "#daemon/control.ts";
 import { limits } from "./limits.ts";
 import { operatorVerbs } from "./operator-verbs.ts";
+import { podVerbs } from "./pod-verbs.ts";
 import { type Asked, get, post, type Verb } from "./verb.ts";
 
 export const verbs: readonly Verb[] = [
@@ -11,6 +12,12 @@ export const verbs: readonly Verb[] = [
   {
     ...get(controlPaths.peers, "Peers", "BGP neighbours.", (control, { query }) => named(control.peers(), query["name"])),
     query: [{ name: "name", about: "Only the peer of this name or address.", kind: "text" }],
+  },
+  {
+    ...get(controlPaths.peerErrors, "PeerErrors", "What a peer sent that was malformed: counts, and the last messages whole.", (control, { query }) =>
+      control.peerErrors(String(query["name"])),
+    ),
+    query: [{ name: "name", about: "Name or address of the peer.", kind: "text", required: true }],
   },
   {
     ...get(controlPaths.routes, "Routes", "Best routes, or what a peer sent or was sent.", (control, { query }) => control.routes(routeQuery(query))),
@@ -45,6 +52,7 @@ export const verbs: readonly Verb[] = [
     ],
   },
   ...operatorVerbs,
+  ...podVerbs,
 ];
 
 function named(peers: readonly PeerView[], name: string | number | boolean | undefined): Outcome<readonly PeerView[], CallerFault> {

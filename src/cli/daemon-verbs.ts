@@ -4,6 +4,7 @@ import { type ClusterView, controlPaths, type LeaseView, type PeerView, type Sta
 import { wrap } from "./display-text.ts";
 import { kernelScreen } from "./kernel-screen.ts";
 import { clusterTable, leaseTable } from "./lease-screen.ts";
+import { peerErrorsScreen } from "./peer-errors-screen.ts";
 import { peerScreen, peerTable } from "./peer-screen.ts";
 import { addPeerActions } from "./operator-verbs.ts";
 import { type RoutesAnswer, routeTable } from "./route-screen.ts";
@@ -73,6 +74,14 @@ function addPeers(program: Command): void {
       const render = name === undefined ? all : one;
       return new Session(command).show<readonly PeerView[]>({ path: controlPaths.peers, query: { name }, watchSeconds: watchSeconds(options), render });
     });
+  peers
+    .command("errors")
+    .argument("<peer>", "name or address")
+    .description("what the peer sent that was malformed (RFC 7606): counts, and the last messages whole")
+    .addOption(watchOption())
+    .action(async (name: string, options: Watched, command: Command) =>
+      new Session(command).show({ path: controlPaths.peerErrors, query: { name }, watchSeconds: watchSeconds(options), render: peerErrorsScreen }),
+    );
   addPeerActions(peers);
 }
 

@@ -10,6 +10,7 @@ import type { Telemetry } from "#ports/telemetry.ts";
 import { Speaker } from "#bgp/speaker.ts";
 import { Listeners } from "./listeners.ts";
 import { watchLoopDelay } from "./loop-delay.ts";
+import { countErrors } from "./peer-errors.ts";
 import { PeersDriver } from "./peers.ts";
 import type { LastRun, RestartMark } from "./restart-mark.ts";
 import type { Task } from "./tasks.ts";
@@ -142,6 +143,9 @@ function gauges(telemetry: Telemetry, speaker: Speaker, driver: PeersDriver): vo
     "podway_bgp_paths",
     "Paths held.",
     perFamily((family) => speaker.rib.ribs[family].adjRibIn.live),
+  );
+  telemetry.gauge("podway_bgp_malformed_updates_total", "Malformed UPDATEs by peer and treatment (RFC 7606); configured: as an operator wishes.", () =>
+    countErrors(speaker),
   );
   telemetry.gauge("podway_bgp_attribute_sets", "Attribute sets held.", () => speaker.rib.attributes.live);
   telemetry.gauge("podway_bgp_longest_turn_seconds", "The longest turn of the speaker so far.", () => driver.longestTurnMillis / 1000);

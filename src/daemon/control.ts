@@ -11,6 +11,8 @@ export interface Control {
   /** Every node the store knows of (product §3 `--cluster`). */
   cluster(): ClusterView;
   peers(): readonly PeerView[];
+  /** What a peer, named or by its address, sent that was malformed (RFC 7606 §6). */
+  peerErrors(peer: string): Outcome<PeerErrorsView, CallerFault>;
   /** Best routes, or with `peer` what was received from or sent to it. Bounded by `limit`; `total` counts all that match. */
   routes(query: RouteQuery): Outcome<{ readonly total: number; readonly routes: readonly RouteView[] }, CallerFault>;
   leases(): readonly LeaseView[];
@@ -137,6 +139,31 @@ export interface PeerView {
   readonly messages: { readonly updatesIn: number; readonly updatesOut: number; readonly notificationsIn: number; readonly notificationsOut: number };
 }
 
+export interface PeerErrorsView {
+  readonly name: string;
+  readonly address: string;
+  /** UPDATEs since the daemon runs, by the strongest thing that became of them (RFC 7606 §2). */
+  readonly discarded: number;
+  readonly withdrawn: number;
+  readonly reset: number;
+  /** UPDATEs treated as `attributes` of the document says; they are not malformed. */
+  readonly configured: number;
+  /** The last malformed ones, oldest first. */
+  readonly messages: readonly {
+    readonly agoSeconds: number;
+    readonly treatment: "discard" | "withdraw" | "reset";
+    /** What was wrong. */
+    readonly text: string;
+    /** Type codes of the attributes at fault; 0: the message itself. */
+    readonly attributes: readonly number[];
+    /** The first prefixes that could be read, of `prefixCount`. */
+    readonly prefixes: readonly string[];
+    readonly prefixCount: number;
+    /** The whole message with its header, in hexadecimal. */
+    readonly octets: string;
+  }[];
+}
+
 export interface BfdView {
   readonly state: "AdminDown" | "Down" | "Init" | "Up";
   /** Why it is in this state: one sentence without subject. */
@@ -167,6 +194,8 @@ export interface RouteView {
   readonly prefix: string;
   readonly best: boolean;
   readonly peer: string;
+  /** Path identifier (RFC 7911): the peer's own, or for what was sent ours; null without ADD-PATH. */
+  readonly pathId: number | null;
   readonly nextHop: string;
   readonly origin: "igp" | "egp" | "incomplete";
   readonly asPath: string;
@@ -231,6 +260,7 @@ export const controlPaths = {
   status: "/v1/status",
   cluster: "/v1/cluster",
   peers: "/v1/peers",
+  peerErrors: "/v1/peers/errors",
   routes: "/v1/routes",
   leases: "/v1/leases",
   why: "/v1/why",

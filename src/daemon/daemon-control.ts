@@ -11,6 +11,7 @@ import type { DrainKeeper } from "./drain-keeper.ts";
 import type { NodePart } from "./node-part.ts";
 import type { OperatorControl } from "./operator-control.ts";
 import type { Monitoring } from "./monitoring-task.ts";
+import { viewPeerErrors } from "./peer-errors.ts";
 import { viewPeers } from "./peer-view.ts";
 import { viewRoutes } from "./route-view.ts";
 import { explainWhy } from "./why.ts";
@@ -42,6 +43,7 @@ export function createControl(parts: ControlParts): Control {
     status: () => status(parts, { peers: peers(), leases: leases(), uptimeSeconds: Math.round((clock.now() - began) / 1000) }),
     cluster: () => cluster(parts, leases()),
     peers,
+    peerErrors: (peer) => viewPeerErrors(bgp.speaker, peer, clock.now()),
     routes: (query) => viewRoutes(bgp.speaker, query),
     leases,
     why: (subject) => explainWhy(subject, { speaker: bgp.speaker, settings: parts.running(), peers: peers(), leases: leases(), kernel: kernel() }),
@@ -51,6 +53,7 @@ export function createControl(parts: ControlParts): Control {
     apply: (text, file, terms) => keeper.desk.apply(text, file, terms),
     operator: parts.operator,
     metrics: () => Promise.resolve(telemetry.metrics()),
+    pods: node.pods,
     onChange: (listener) => node.onChange(listener),
   };
 }

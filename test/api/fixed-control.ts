@@ -1,6 +1,6 @@
 /** The other side of the contract with fixed answers: what the doors' tests talk to in place of a running daemon. */
 import { callerFault, failed, ok } from "#base/fault.ts";
-import type { ClusterView, Control, DocumentView, KernelView, LeaseView, PeerView, PlanView, RouteView, StatusView } from "#daemon/control.ts";
+import type { ClusterView, Control, DocumentView, KernelView, LeaseView, PeerErrorsView, PeerView, PlanView, RouteView, StatusView } from "#daemon/control.ts";
 import type { HistoryView, OperatorControl } from "#daemon/operator-control.ts";
 
 export const leases: readonly LeaseView[] = [
@@ -85,6 +85,35 @@ export const peers: readonly PeerView[] = [
   },
 ];
 
+export const peerErrors: PeerErrorsView = {
+  name: "tor-a",
+  address: "10.0.0.1",
+  discarded: 3,
+  withdrawn: 1,
+  reset: 0,
+  configured: 12,
+  messages: [
+    {
+      agoSeconds: 95,
+      treatment: "discard",
+      text: "ATOMIC_AGGREGATE with a length of 1",
+      attributes: [6],
+      prefixes: ["10.9.0.0/24"],
+      prefixCount: 1,
+      octets: "ffffffffffffffffffffffffffffffff0034020000001940010100400206020100000001400304000000014006010018" + "0a0900",
+    },
+    {
+      agoSeconds: 4,
+      treatment: "withdraw",
+      text: "NEXT_HOP is missing; ORIGIN is malformed",
+      attributes: [1, 3],
+      prefixes: ["10.9.0.0/24", "10.9.1.0/24"],
+      prefixCount: 40,
+      octets: "ffffffffffffffffffffffffffffffff002702000000044001010718" + "0a0900180a0901",
+    },
+  ],
+};
+
 export const status: StatusView = {
   node: "n1",
   cluster: "quickstart",
@@ -120,6 +149,7 @@ const route: RouteView = {
   prefix: "10.42.8.0/24",
   best: true,
   peer: "rr1",
+  pathId: null,
   nextHop: "10.0.0.22",
   origin: "igp",
   asPath: "",
@@ -206,6 +236,7 @@ export function fixedControl(other: Partial<Control> = {}): Control {
     status: () => status,
     cluster: () => cluster,
     peers: () => peers,
+    peerErrors: () => ok(peerErrors),
     routes: ({ limit = Infinity, family, receivedFrom }) => {
       if (receivedFrom !== undefined && !peers.some((peer) => peer.name === receivedFrom))
         return failed(callerFault("api.no-such-peer", `there is no peer named ${receivedFrom}.`));

@@ -4,7 +4,7 @@ import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { limits } from "#api/limits.ts";
 import { callerFault, failed, FaultError, worldFault } from "#base/fault.ts";
 import type { ApplyTerms } from "#daemon/control.ts";
-import { cluster, document, fixedControl, kernel, leases, peers, plan, routes, status } from "./fixed-control.ts";
+import { cluster, document, fixedControl, kernel, leases, peerErrors, peers, plan, routes, status } from "./fixed-control.ts";
 import { ask, jsonOf, running, sendRaw, until } from "./running.ts";
 
 const proposal = (text: string): string => JSON.stringify({ text, file: "topology/q.yaml" });
@@ -16,6 +16,7 @@ describe("each verb answers with its view", () => {
     ["/v1/peers", peers],
     ["/v1/peers?name=tor-a", [peers[1]]],
     ["/v1/peers?name=10.0.0.11", [peers[0]]],
+    ["/v1/peers/errors?name=tor-a", peerErrors],
     ["/v1/routes", { total: 3, routes }],
     ["/v1/routes?family=ipv6", { total: 1, routes: [routes[1]] }],
     ["/v1/routes?limit=1&all=true", { total: 3, routes: [routes[0]] }],

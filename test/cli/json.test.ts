@@ -8,6 +8,7 @@ test.each([
   ["/v1/cluster", ["status", "--cluster"]],
   ["/v1/peers", ["peers"]],
   ["/v1/peers?name=rr1", ["peers", "rr1"]],
+  ["/v1/peers/errors?name=tor-a", ["peers", "errors", "tor-a"]],
   ["/v1/routes", ["routes"]],
   ["/v1/routes?family=ipv6", ["routes", "--family", "ipv6"]],
   ["/v1/leases", ["leases"]],

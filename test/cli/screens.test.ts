@@ -12,6 +12,7 @@ const shows: readonly (readonly [name: string, words: readonly string[]])[] = [
   ["status-cluster", ["status", "--cluster"]],
   ["peers", ["peers"]],
   ["peer", ["peers", "tor-a"]],
+  ["peer-errors", ["peers", "errors", "tor-a"]],
   ["routes", ["routes"]],
   ["routes-few", ["routes", "--limit", "1"]],
   ["leases", ["leases"]],
