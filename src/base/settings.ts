@@ -31,7 +31,11 @@ export interface NodeSettings {
   /** Who is shown what this speaker hears and holds; undefined: nobody. */
   readonly monitoring?: MonitoringSettings | undefined;
   /** Every declared node by name: for checks, `status --cluster` and the mesh. */
-  readonly nodes: Readonly<Record<string, { readonly address: Ip; readonly address6: Ip | undefined; readonly roles: readonly string[] }>>;
+  readonly nodes: Readonly<
+    Record<string, { readonly address: Ip; readonly address6: Ip | undefined; readonly routerId: Ip; readonly roles: readonly string[] }>
+  >;
+  /** Pod CIDRs are taken from those alone who hold them by the store's leases (product §6.13). */
+  readonly originValidation: boolean;
 }
 
 export interface MonitoringSettings {
@@ -104,6 +108,46 @@ export interface PoolSettings {
   readonly state: "active" | "draining";
   /** Node name → CIDR that is kept for it. */
   readonly reservations: Readonly<Record<string, Prefix>>;
+  /** How its addresses are handed out; undefined: by the defaults. */
+  readonly pods?: PodSettings | undefined;
+}
+
+/** What an operator wants of a pool's addresses (config/pod-schema.ts). Ranges as `first` and `last`, both included. */
+export interface PodSettings {
+  readonly ranges: readonly IpRange[];
+  readonly exclude: readonly IpRange[];
+  readonly reserve: readonly IpRange[];
+  /** Undefined: 169.254.1.1 or fe80::1. */
+  readonly gateway?: Ip | undefined;
+  /** Empty: a default route. */
+  readonly routes: readonly { readonly destination: Prefix; readonly gateway?: Ip | undefined }[];
+  readonly dns: {
+    readonly nameservers: readonly Ip[];
+    readonly domain?: string | undefined;
+    readonly search: readonly string[];
+    readonly options: readonly string[];
+  };
+  /** Names, or beginnings that end in `*`; empty: everybody. */
+  readonly namespaces: readonly string[];
+  /** Namespace (`*`: each one not named) → addresses on one node. */
+  readonly quota: Readonly<Record<string, number>>;
+  /** Selector over the labels of a request: who is given this pool without asking for it. */
+  readonly select?: string | undefined;
+  /** Pool of the other family that an address of this one comes with. */
+  readonly pair?: string | undefined;
+  readonly coolDownSeconds: number;
+  readonly keepSeconds: number;
+  /** Ask the link whether somebody answers to an address before it is handed out. */
+  readonly probe: boolean;
+  /** An owner may take its address along to another node. */
+  readonly roam: boolean;
+  /** Share of addresses in use, in percent, from which on it is said. */
+  readonly alarmPercent: number;
+}
+
+export interface IpRange {
+  readonly first: Ip;
+  readonly last: Ip;
 }
 
 /** Reflection role of a neighbour as this speaker sees it (RFC 4456 §4). */
@@ -127,11 +171,18 @@ export interface SessionSettings {
   /** Ordered policy names; first match over all rules; empty with role external means reject all (RFC 8212). */
   readonly import: readonly string[];
   readonly export: readonly string[];
+  /** Of each family. */
   readonly maxPrefixes: number | undefined;
+  /** Warned of above this part of them; only at the limit if undefined. */
+  readonly prefixWarningPercent?: number | undefined;
+  /** Who announced more is not let in again before this; a minute if undefined. */
+  readonly prefixRestartSeconds?: number | undefined;
   /** Our BGP Role towards an external neighbour (RFC 9234); undefined: none is said, none is enforced. */
   readonly asRole?: AsRole | undefined;
   /** A neighbour that says no role is refused. */
   readonly strictRole?: boolean | undefined;
+  /** How long a neighbour may read nothing (RFC 9687); undefined: the greater of 8 minutes and twice the hold time. */
+  readonly sendHoldSeconds?: number | undefined;
   /** Routes of the session are told and taken as those of one that will be shut down soon (RFC 8326). */
   readonly gracefulShutdown?: boolean | undefined;
   /** AS number we show this external neighbour instead of the node's. */

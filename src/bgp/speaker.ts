@@ -5,13 +5,15 @@
  */
 import type { Ip } from "#base/ip.ts";
 import type { Prefix } from "#base/prefix.ts";
-import type { PeerSettings, PolicySettings, RangeSettings } from "#base/settings.ts";
+import type { PolicySettings } from "#base/policy-settings.ts";
+import type { PeerSettings, RangeSettings, SessionSettings } from "#base/settings.ts";
 import { type Instant, sooner } from "#base/time.ts";
 import { headerLength, refreshSubtype } from "#wire/bgp/constants.ts";
 import { encodeRouteRefresh } from "#wire/bgp/message.ts";
 import type { Action } from "./actions.ts";
 import type { RestartState } from "./fsm/negotiate.ts";
 import { type NeighbourInfo, Neighbours } from "./neighbours.ts";
+import { RefreshRequests } from "./refresh-requests.ts";
 import { Rib, type RibSettings } from "./rib/rib.ts";
 import type { FamilyIndex, NotificationFault, SessionEnd, SessionSink, SessionTerms } from "./terms.ts";
 
@@ -34,6 +36,9 @@ export interface SpeakerObserver {
   received(peer: number, message: { readonly bytes: Uint8Array; readonly start: number; readonly end: number }, fault: NotificationFault | undefined): void;
 }
 
+/** Stands for every neighbour; none has this name. */
+const everyName = "*";
+
 /** What OPENs say while we run: no restart, and what we forwarded is still forwarded when a session comes back (RFC 4724 §3). */
 const running: RestartState = { restarting: false, forwarding: [0, 1] };
 
@@ -48,6 +53,9 @@ export class Speaker {
   #isRestarting = false;
   #routes: readonly Route[] | undefined;
   readonly #requests: Action[] = [];
+  readonly #requested = new RefreshRequests();
+  /** Names of neighbours whose sessions are shut down gracefully. */
+  readonly #leaving = new Set<string>();
 
   constructor(settings: SpeakerSettings) {
     this.rib = new Rib(settings);
@@ -55,7 +63,10 @@ export class Speaker {
       up: (peer, terms) => this.#sessionUp(peer, terms),
       down: (peer, end) => this.#sessionDown(peer, end),
       update: (peer, bytes, start, end) => this.#update(peer, bytes, start, end),
-      refresh: (peer, family, subtype) => this.rib.refresh(peer, family, subtype, this.#now),
+      refresh: (peer, family, subtype) => {
+        if (subtype === refreshSubtype.begin) this.#requested.settled(peer);
+        this.rib.refresh(peer, family, subtype, this.#now);
+      },
       isForgotten: (peer) => this.rib.isForgotten(peer),
     };
     this.neighbours = new Neighbours(settings, sink);
@@ -90,9 +101,22 @@ export class Speaker {
   configure(peers: readonly PeerSettings[], ranges: readonly RangeSettings[], now: Instant): void {
     this.#now = now;
     this.neighbours.configure(peers, ranges, now);
-    const { ask, reset } = this.rib.reconfigure((peer) => this.neighbours.byId(peer)?.settings);
-    for (const peer of ask) this.askAgain(peer);
-    for (const peer of reset) this.neighbours.reset(this.neighbours.byId(peer)!.name, "its policies were changed", now);
+    this.#reconfigure(now);
+  }
+  /**
+   * Graceful shutdown (RFC 8326) of one session, by the neighbour's name, or of all (`*`), whether they are up yet or not: what the
+   * neighbour is told carries GRACEFUL_SHUTDOWN, and LOCAL_PREF 0 inside the AS; what an external one tells is the last to use here.
+   * The session stays up: it is to be shut down when others have found other ways.
+   */
+  gracefulShutdown(name: string, on: boolean, now: Instant): void {
+    this.#now = now;
+    if (on) this.#leaving.add(name);
+    else this.#leaving.delete(name);
+    this.#reconfigure(now);
+  }
+  /** Names given to `gracefulShutdown`. */
+  get leaving(): ReadonlySet<string> {
+    return this.#leaving;
   }
   accepted(connection: number, local: Ip, remote: Ip, now: Instant): void {
     this.#now = now;
@@ -155,6 +179,7 @@ export class Speaker {
   wake(now: Instant): void {
     this.#now = now;
     this.neighbours.wake(now);
+    this.#resetLate(now);
   }
 
   originate(prefix: Prefix): void {
@@ -189,7 +214,7 @@ export class Speaker {
     return actions;
   }
   nextDeadline(): Instant | undefined {
-    return sooner(this.neighbours.nextDeadline(), this.rib.nextDeadline());
+    return sooner(sooner(this.neighbours.nextDeadline(), this.#requested.nextDeadline()), this.rib.nextDeadline());
   }
 
   /** Peers whose session is up; the same array until that changes. */
@@ -230,10 +255,28 @@ export class Speaker {
     return fault;
   }
 
+  #reconfigure(now: Instant): void {
+    const { ask, reset } = this.rib.reconfigure((peer) => this.#settingsOf(this.neighbours.byId(peer)));
+    for (const peer of ask) this.askAgain(peer);
+    for (const peer of reset) this.neighbours.reset(this.neighbours.byId(peer)!.name, "its policies were changed", now);
+  }
+  #settingsOf(info: NeighbourInfo | undefined): SessionSettings | undefined {
+    if (!info || !(this.#leaving.has(info.name) || this.#leaving.has(everyName))) return info?.settings;
+    return { ...info.settings, gracefulShutdown: true };
+  }
+
+  #resetLate(now: Instant): void {
+    for (const peer of this.#requested.takeLate(now)) {
+      const name = this.neighbours.byId(peer)?.name;
+      if (name !== undefined) this.neighbours.reset(name, "it did not answer a route refresh", now);
+    }
+  }
+
   /** ROUTE-REFRESH for every family of the session (RFC 2918). */
   askAgain(peer: number): void {
     const connection = this.neighbours.connectionOf(peer);
     if (connection === undefined) return;
+    if (this.rib.peers.terms[peer]!.enhancedRefresh) this.#requested.asked(peer, this.#now);
     for (const family of this.rib.peers.terms[peer]!.families)
       this.#requests.push({ type: "write", connection, bytes: encodeRouteRefresh({ afi: family + 1, safi: 1, subtype: refreshSubtype.request }) });
   }
@@ -248,10 +291,14 @@ export class Speaker {
     this.#up.set(peer, undefined);
     this.#routes = undefined;
     if (!this.#isRestarting) this.neighbours.setRestart(running);
-    this.rib.up(peer, terms, this.neighbours.byId(peer)!.settings, this.#now);
+    const info = this.neighbours.byId(peer)!,
+      { name, address, range } = info;
+    this.rib.peers.names[peer] = [name, address, ...(range === undefined ? [] : [range])];
+    this.rib.up(peer, terms, this.#settingsOf(info)!, this.#now);
     for (const observer of this.#observers) observer.up(peer);
   }
   #sessionDown(peer: number, end: SessionEnd): void {
+    this.#requested.settled(peer);
     this.#up.delete(peer);
     this.#routes = undefined;
     this.rib.down(peer, end, this.#now);

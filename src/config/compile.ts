@@ -2,12 +2,14 @@
 import { type CallerFault, type Outcome, callerFault, failed, ok } from "#base/fault.ts";
 import type { Ip } from "#base/ip.ts";
 import { prefixFamily } from "#base/prefix.ts";
-import type { ListenSettings, NodeSettings, PeerSettings, PolicySettings, PoolSettings, RangeSettings, StoreSettings } from "#base/settings.ts";
+import type { PolicySettings } from "#base/policy-settings.ts";
+import type { PodSettings, ListenSettings, NodeSettings, PeerSettings, PoolSettings, RangeSettings, StoreSettings } from "#base/settings.ts";
 import { compilePolicy } from "./built-in-policies.ts";
 import { compileMonitoring } from "./compile-monitoring.ts";
 import { compilePeers, compileRanges, compileSessions } from "./compile-sessions.ts";
 import { type DeclaredNode, declaredNodes } from "./declared-node.ts";
 import { listNames, nearestName } from "./nearest-name.ts";
+import type { PodPoolEntry } from "./pod-schema.ts";
 import type { PoolEntry } from "./pool-schema.ts";
 import type { Document } from "./schema.ts";
 
@@ -39,7 +41,10 @@ export function compileNode(document: Document, name: string): Outcome<NodeSetti
     kernel: { enabled: self.isNode, routeProtocol: document.routeProtocol, metric: document.routeMetric },
     lease: { holdSeconds: document.lease.hold, livenessSeconds: document.lease.liveness, quarantineSeconds: document.lease.quarantine },
     monitoring: compileMonitoring(document, self),
-    nodes: Object.fromEntries(nodes.map((node) => [node.name, { address: node.entry.address, address6: node.ipv6, roles: node.entry.roles }])),
+    nodes: Object.fromEntries(
+      nodes.map((node) => [node.name, { address: node.entry.address, address6: node.ipv6, routerId: node.routerId!, roles: node.entry.roles }]),
+    ),
+    originValidation: self.isReflector && document.store !== "none" && self.entry.originValidation === "lease",
   });
 }
 
@@ -81,7 +86,11 @@ function compileStore(document: Document): StoreSettings {
 /** A pool with its defaults: 24 or 64 for one node's CIDR. */
 export function compilePool(pool: PoolEntry): PoolSettings {
   const family = prefixFamily(pool.cidr);
-  return { ...pool, family, nodePrefix: pool.nodePrefix ?? (family === 4 ? 24 : 64), vni: pool.vni, mtu: pool.mtu };
+  return { ...pool, family, nodePrefix: pool.nodePrefix ?? (family === 4 ? 24 : 64), vni: pool.vni, mtu: pool.mtu, pods: compilePods(pool.pods) };
+}
+
+function compilePods({ coolDown, keep, alarm, ...pods }: PodPoolEntry): PodSettings {
+  return { ...pods, coolDownSeconds: coolDown, keepSeconds: keep, alarmPercent: alarm };
 }
 
 function usedPolicies(document: Document, sessions: readonly (PeerSettings | RangeSettings)[]): Readonly<Record<string, PolicySettings>> {

@@ -18,11 +18,21 @@ export const limits = {
   policies: 256,
   policyRules: 1024,
   policyNames: 16,
+  policyTests: 1024,
   prefixesPerRule: 4096,
+  prefixesPerSet: 20_000,
+  /** AS path patterns and communities of one rule, and of one set. */
+  patternsPerRule: 1024,
+  patternsPerSet: 4096,
   communitiesPerRule: 32,
   /** BMP stations, and folders of MRT files. */
   monitors: 8,
   labels: 64,
+  /** Of one pool's `pods:`: ranges of each kind, routes, words of one kind for DNS, namespaces. */
+  podRanges: 256,
+  podRoutes: 64,
+  podDns: 16,
+  podNamespaces: 1024,
   endpoints: 16,
   listenAddresses: 16,
   /** Clients one range may admit. */

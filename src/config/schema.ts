@@ -8,6 +8,7 @@ import { limits } from "./limits.ts";
 import { Monitoring } from "./monitoring-schema.ts";
 import { Attributes, GracefulRestart, Listen, Node, Timers } from "./node-schema.ts";
 import { Peers } from "./peer-schema.ts";
+import { Sets } from "./match-schema.ts";
 import { Policy, PolicyName } from "./policy-schema.ts";
 import { Pools } from "./pool-schema.ts";
 import { AbsolutePath, Asn, Name, Secret, duration, sentence } from "./scalar-schema.ts";
@@ -93,6 +94,7 @@ export const DocumentSchema = z.strictObject({
   pools: Pools,
   nodes: z.record(Name, Node).meta({ description: "Node name → node; the name is the host name, or what `--node` says." }),
   peers: Peers,
+  sets: Sets.meta({ description: "Named lists that rules of policies match, written there as `{ set: NAME }`." }),
   policies: z
     .record(PolicyName, Policy)
     .prefault({})

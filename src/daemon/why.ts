@@ -3,12 +3,12 @@ import { callerFault, type CallerFault, failed, ok, type Outcome } from "#base/f
 import { type Ip, parseIp } from "#base/ip.ts";
 import { contains, parsePrefix, type Prefix, prefixParts } from "#base/prefix.ts";
 import type { NodeSettings } from "#base/settings.ts";
-import { explainPolicies } from "#bgp/policy.ts";
 import { none } from "#bgp/rib/adj-rib-in.ts";
 import { candidatesOf, compareBySteps } from "#bgp/rib/explain.ts";
 import type { LocRib } from "#bgp/rib/loc-rib.ts";
-import { localPeer, type Role, roleExternal } from "#bgp/rib/peer-table.ts";
+import { localPeer, type Role } from "#bgp/rib/peer-table.ts";
 import { whyNotTold } from "#bgp/reflector/reflect.ts";
+import type { ToldRoute } from "#bgp/reflector/update-group.ts";
 import type { Speaker } from "#bgp/speaker.ts";
 import type { KernelView, LeaseView, PeerView, WhyView } from "./control.ts";
 import { asPrefix, peerName, viewPath } from "./route-view.ts";
@@ -61,6 +61,9 @@ function whyPrefix(subject: string, asked: Prefix, parts: WhyParts): WhyView {
   }
   const covering = prefix < 0 ? asked : rib.prefixes.text(prefix);
   sentences.push(kernelSentence(covering, parts.kernel, facts), leaseSentence(asked, parts.leases, facts));
+  const origin = parts.speaker.rib.origins.explain(covering);
+  if (origin !== undefined) sentences.push(origin);
+  facts["origin"] = origin ?? null;
   return { subject, kind: isAddress ? "address" : "prefix", text: sentences.join(" "), facts };
 }
 
@@ -93,7 +96,7 @@ function chosen(rib: LocRib, prefix: number, { speaker }: WhyParts, facts: Recor
   return sentences;
 }
 
-function told(rib: LocRib, prefix: number, { speaker, settings }: WhyParts, facts: Record<string, unknown>): string[] {
+function told(rib: LocRib, prefix: number, { speaker }: WhyParts, facts: Record<string, unknown>): string[] {
   const best = rib.bestOf(prefix),
     source = rib.adjRibIn.peer[best]!,
     from = speaker.rib.peers.role[source]! as Role;
@@ -101,15 +104,16 @@ function told(rib: LocRib, prefix: number, { speaker, settings }: WhyParts, fact
   const yes: string[] = [],
     no: { peer: string; reason: string }[] = [];
   for (const info of speaker.neighbours.info()) {
-    const group = speaker.rib.groupOf(info.id, rib.family);
-    if (info.id === source) no.push({ peer: info.name, reason: "it is where the route came from (RFC 4456 §6)" });
+    const group = speaker.rib.groupOf(info.id, rib.family),
+      routes = group?.toldOf(prefix).filter((route) => route.source !== info.id) ?? [];
+    if (info.state === "Established" && routes.length > 0) yes.push(info.name + pathsOf(routes));
+    else if (info.id === source) no.push({ peer: info.name, reason: "it is where the route came from (RFC 4456 §6)" });
     else if (info.state !== "Established") no.push({ peer: info.name, reason: `its session is ${info.state}` });
     else if (!group) no.push({ peer: info.name, reason: "the family was not negotiated" });
-    else if (group.told.setOf(prefix) !== 0) yes.push(info.name);
     else
       no.push({
         peer: info.name,
-        reason: whyNotTold(group.role, from, flags) ?? notExported(group.role, info.settings.export, { rib, prefix, from, settings }),
+        reason: whyNotTold(group.role, from, flags) ?? group.refusalOf(rib.adjRibIn.attributes[best]!) ?? speaker.rib.explainExport(info.id, rib.family, prefix) ?? "it is about to be told",
       });
   }
   facts["told"] = yes;
@@ -119,10 +123,11 @@ function told(rib: LocRib, prefix: number, { speaker, settings }: WhyParts, fact
   return sentences;
 }
 
-function notExported(to: Role, names: readonly string[], of: { rib: LocRib; prefix: number; from: Role; settings: NodeSettings }): string {
-  if (to !== roleExternal) return "it is about to be told";
-  const policies = names.map((name) => of.settings.policies[name]).filter((policy) => policy !== undefined);
-  return explainPolicies(policies, of.rib, of.prefix, of.from);
+/** The identifiers of what a peer that takes several paths was told. */
+function pathsOf(routes: readonly ToldRoute[]): string {
+  const ids = routes.flatMap(({ pathId }) => (pathId === undefined ? [] : [`#${pathId}`]));
+  if (ids.length === 0) return "";
+  return ` (${ids.length === 1 ? "path" : `${ids.length} paths`} ${ids.slice(0, 4).join(" ")}${ids.length > 4 ? " …" : ""}, RFC 7911)`;
 }
 
 function kernelSentence(prefix: Prefix, kernel: KernelView, facts: Record<string, unknown>): string {

@@ -12,8 +12,14 @@ import { bestByElimination, type TwinPath, type TwinRole } from "./twins.ts";
 
 interface Arrival {
   readonly peer: number;
+  readonly pathId?: number;
+  readonly weight?: number;
   readonly attributes: PathAttributes;
 }
+
+const pathIds = [0, 1, 2];
+/** A path as one number: that of its peer, and behind it the identifier the peer gave it. */
+const numberOf = (peer: number, pathId = 0): number => peer + 1000 * pathId;
 
 /** A RIB of one prefix. Peers 1 to 7 are told apart by role, identifier and address, with ties among identifiers. */
 class OnePrefix {
@@ -36,27 +42,32 @@ class OnePrefix {
     return peer === 0 ? 1 : 100 + (peer % 3);
   }
   clear(): void {
-    for (let peer = 0; peer < this.roles.length; peer++) this.rib.withdraw(this.prefix, peer);
+    for (let peer = 0; peer < this.roles.length; peer++) for (const pathId of pathIds) this.rib.withdraw(this.prefix, peer, pathId);
     while (this.rib.dirty.size > 0) this.rib.settle(this.rib.dirty.shift());
   }
-  put({ peer, attributes }: Arrival): void {
-    this.rib.put(this.prefix, peer, this.attributes.internValues(attributes, undefined));
+  put({ peer, pathId, weight, attributes }: Arrival): void {
+    this.rib.put(this.prefix, peer, this.attributes.internValues(attributes, undefined, weight), pathId ?? 0);
   }
-  /** The peer whose path is best, by each of the three; -1 for none. */
+  /** The best path (`numberOf`), by each of the three; -1 for none. */
   answers(arrivals: readonly Arrival[]): { readonly columns: number; readonly steps: number; readonly elimination: number } {
     const best = this.rib.decision.best(this.prefix),
       candidates = candidatesOf(this.prefix, this.rib.adjRibIn, this.attributes, this.peers);
-    const paths = arrivals.map(({ peer, attributes }): TwinPath => ({
+    const paths = arrivals.map(({ peer, pathId, weight, attributes }): TwinPath => ({
       peer,
+      weight: weight ?? 0,
+      pathId: pathId ?? 0,
       role: this.roles[peer]!,
       routerId: this.routerId(peer),
       address: orderOf(this.addresses[peer]!),
       attributes,
     }));
+    const { adjRibIn } = this.rib,
+      bySteps = bestBySteps(candidates, this.peers),
+      byElimination = bestByElimination(paths);
     return {
-      columns: best === none ? -1 : this.rib.adjRibIn.peer[best]!,
-      steps: bestBySteps(candidates, this.peers)?.peer ?? -1,
-      elimination: bestByElimination(paths)?.peer ?? -1,
+      columns: best === none ? -1 : numberOf(adjRibIn.peer[best]!, adjRibIn.pathIdOf(best)),
+      steps: bySteps ? numberOf(bySteps.peer, bySteps.pathId) : -1,
+      elimination: byElimination ? numberOf(byElimination.peer, byElimination.pathId) : -1,
     };
   }
 }
@@ -74,11 +85,12 @@ function permutations<T>(of: readonly T[]): T[][] {
 
 function someArrivals(random: () => number, count: number, roles: readonly TwinRole[]): Arrival[] {
   const pick = <T>(...from: readonly T[]): T => from[Math.floor(random() * from.length)]!;
-  const peers = roles
-    .map((_, peer) => peer)
+  const several = random() < 0.5 ? pathIds : [0]; // some peers announce several paths
+  const named = roles
+    .flatMap((_, peer) => (peer === localPeer ? [0] : several).map((pathId) => ({ peer, pathId })))
     .toSorted(() => random() - 0.5)
     .slice(0, count);
-  return peers.map((peer) => {
+  return named.map(({ peer, pathId }) => {
     const internal = roles[peer] === "client" || roles[peer] === "non-client";
     const attributes: PathAttributes = {
       origin: pick(0, 0, 0, 1),
@@ -90,7 +102,7 @@ function someArrivals(random: () => number, count: number, roles: readonly TwinR
       ...(internal && random() < 0.4 && { originatorId: pick(100, 101, 5) }),
       ...(internal && random() < 0.4 && { clusterList: Uint32Array.from(pick([1], [2], [1, 2])) }),
     };
-    return { peer, attributes };
+    return { peer, pathId, attributes, weight: random() < 0.1 ? 1 : 0 };
   });
 }
 const someRoles = (random: () => number): TwinRole[] => [
@@ -112,15 +124,15 @@ test("columns, numbered steps and the elimination of the RFC agree on 20,000 set
     if (columns !== elimination || bySteps !== elimination)
       throw new Error(`set ${n}: columns ${columns}, steps ${bySteps}, elimination ${elimination}: ${JSON.stringify(arrivals)}`);
     const candidates = candidatesOf(one.prefix, one.rib.adjRibIn, one.attributes, one.peers),
-      best = candidates.find(({ peer }) => peer === columns)!;
+      best = candidates.find(({ peer, pathId }) => numberOf(peer, pathId) === columns)!;
     for (const other of candidates) {
       if (other === best) continue;
       const { step } = compareBySteps(best, other, one.peers);
       wins.set(step.name, (wins.get(step.name) ?? 0) + 1);
     }
   }
-  // each step decided somewhere; the last can never, as addresses differ
-  for (const { name } of steps.slice(0, -1)) expect(wins.get(name) ?? 0, name).toBeGreaterThan(20);
+  // each step decided somewhere, but for the peer's id: addresses differ
+  for (const { name } of steps.filter((step) => step.name !== "lowest peer id")) expect(wins.get(name) ?? 0, name).toBeGreaterThan(20);
 });
 
 test("the order of arrival makes no difference: all orders of up to five paths, 400 sets", { timeout: 60_000 }, () => {
@@ -141,6 +153,27 @@ test("the order of arrival makes no difference: all orders of up to five paths, 
   }
 });
 
+test("the best of several: each the best of those that are left, in every order of arrival", () => {
+  const random = chance(5);
+  for (let n = 0; n < 2000; n++) {
+    const one = new OnePrefix(someRoles(random)),
+      arrivals = someArrivals(random, 2 + Math.floor(random() * 10), one.roles),
+      count = 1 + Math.floor(random() * 5);
+    for (const arrival of arrivals) one.put(arrival);
+    const candidates = [...candidatesOf(one.prefix, one.rib.adjRibIn, one.attributes, one.peers)],
+      paths = candidates.map(({ path }) => path),
+      wanted: number[] = [];
+    one.rib.decision.bringForward(paths, count);
+    while (wanted.length < count && candidates.length > 0) {
+      const best = bestBySteps(candidates, one.peers)!;
+      wanted.push(best.path);
+      candidates.splice(candidates.indexOf(best), 1);
+    }
+    expect(paths.slice(0, count)).toEqual(wanted);
+    expect(new Set(paths).size).toBe(arrivals.length);
+  }
+});
+
 test("paths replaced and taken away: what is left decides, and what settle says has changed has changed", () => {
   const random = chance(4);
   for (let n = 0; n < 200; n++) {
@@ -153,8 +186,8 @@ test("paths replaced and taken away: what is left decides, and what settle says 
       const arrival = someArrivals(random, 1, roles)[0]!;
       if (random() < 0.6) {
         one.put(arrival);
-        there.set(arrival.peer, arrival);
-      } else expect(one.rib.withdraw(one.prefix, arrival.peer)).toBe(there.delete(arrival.peer));
+        there.set(numberOf(arrival.peer, arrival.pathId), arrival);
+      } else expect(one.rib.withdraw(one.prefix, arrival.peer, arrival.pathId)).toBe(there.delete(numberOf(arrival.peer, arrival.pathId)));
       const { columns, elimination } = one.answers([...there.values()]),
         best = one.rib.bestOf(one.prefix);
       expect(columns).toBe(elimination);
@@ -162,7 +195,7 @@ test("paths replaced and taken away: what is left decides, and what settle says 
       const isDirty = one.rib.dirty.size > 0,
         changed = isDirty && one.rib.settle(one.rib.dirty.shift());
       const now = one.rib.bestOf(one.prefix),
-        peer = now === none ? -1 : one.rib.adjRibIn.peer[now]!,
+        peer = now === none ? -1 : numberOf(one.rib.adjRibIn.peer[now]!, one.rib.adjRibIn.pathIdOf(now)),
         set = now === none ? 0 : one.rib.adjRibIn.attributes[now]!;
       expect(peer).toBe(elimination);
       if (peer !== told || set !== toldSet) expect(changed).toBe(true);
@@ -181,6 +214,12 @@ describe("one row for each step, in the order of the process", () => {
       ["local", "client", "client"],
       { peer: 1, attributes: base },
       { peer: 2, attributes: { ...base, localPref: 200, communities: Uint32Array.of(0xffff0006) } },
+    ],
+    [
+      "highest weight",
+      ["local", "client", "client"],
+      { peer: 1, weight: 1, attributes: base },
+      { peer: 2, attributes: { ...base, localPref: 200 } },
     ],
     [
       "highest LOCAL_PREF",
@@ -215,6 +254,7 @@ describe("one row for each step, in the order of the process", () => {
       { peer: 2, attributes: { ...base, originatorId: 1 } },
       { peer: 1, attributes: { ...base, originatorId: 1 } },
     ],
+    ["lowest path identifier", ["local", "client"], { peer: 1, attributes: base }, { peer: 1, pathId: 2, attributes: base }],
   ];
 
   test.each(rows)("%s", (name, roles, better, worse) => {
@@ -224,11 +264,12 @@ describe("one row for each step, in the order of the process", () => {
     ]) {
       const one = new OnePrefix(roles);
       for (const arrival of order) one.put(arrival);
-      expect(one.answers(order)).toEqual({ columns: better.peer, steps: better.peer, elimination: better.peer });
+      const wanted = numberOf(better.peer, better.pathId);
+      expect(one.answers(order)).toEqual({ columns: wanted, steps: wanted, elimination: wanted });
       const candidates = candidatesOf(one.prefix, one.rib.adjRibIn, one.attributes, one.peers);
       const { step } = compareBySteps(
-        candidates.find(({ peer }) => peer === better.peer)!,
-        candidates.find(({ peer }) => peer === worse.peer)!,
+        candidates.find(({ peer, pathId }) => peer === better.peer && pathId === (better.pathId ?? 0))!,
+        candidates.find(({ peer, pathId }) => peer === worse.peer && pathId === (worse.pathId ?? 0))!,
         one.peers,
       );
       expect(step.name).toBe(name);
@@ -236,7 +277,7 @@ describe("one row for each step, in the order of the process", () => {
   });
 
   test("the table has these rows and the last resort", () => {
-    expect(steps.map(({ name }) => name)).toEqual([...rows.map(([name]) => name), "lowest peer id"]);
+    expect(steps.map(({ name }) => name)).toEqual([...rows.slice(0, -1).map(([name]) => name), "lowest peer id", "lowest path identifier"]);
   });
 
   test("a missing MED is 0; MEDs of two neighbouring ASes do not meet; an AS_SET counts one and stands for the local AS", () => {

@@ -4,17 +4,18 @@
  */
 import { assert } from "#base/assert.ts";
 import { type Ip, ipBytes } from "#base/ip.ts";
-import { type Prefix, prefixParts } from "#base/prefix.ts";
-import type { PeerRole, PolicyRule, PolicySettings, SessionSettings } from "#base/settings.ts";
+import type { Prefix } from "#base/prefix.ts";
+import type { PolicyRule, PolicySettings } from "#base/policy-settings.ts";
+import type { PeerRole, SessionSettings } from "#base/settings.ts";
 import { refreshMillis } from "#bgp/rib/stale.ts";
 import type { FamilyIndex, SessionTerms } from "#bgp/terms.ts";
-import { prependAs } from "#wire/bgp/as-path.ts";
 import type { PathAttributes } from "#wire/bgp/attribute.ts";
 import { chance } from "../sim/chance.ts";
-import { at, nothingLive, own, restartOf, RibPeers, sequence, termsOf, v4Hop, v6Hop } from "./rib-peers.ts";
+import { at, nothingLive, own, type RouteName, restartOf, RibPeers, sequence, splitName, termsOf, v4Hop, v6Hop } from "./rib-peers.ts";
 import { session } from "./settings-of.ts";
 import { routeText, type ToldReader } from "./told-reader.ts";
-import { bestByElimination, bitsOf, isLoop, toldByTable, type TwinPath, type TwinRole } from "./twins.ts";
+import { judge } from "./policy-twin.ts";
+import { bestByElimination, isLoop, severalByElimination, toldByTable, type TwinPath, type TwinRole } from "./twins.ts";
 
 interface ModelPath {
   attributes: PathAttributes;
@@ -33,9 +34,10 @@ interface ModelPeer {
   readonly refreshing: Map<FamilyIndex, number>;
   /** Families in the long-lived period (RFC 9494 §4.2), and when it ends; Infinity: it has ended before End-of-RIB. */
   readonly longLived: Map<FamilyIndex, number>;
-  readonly paths: readonly [Map<Prefix, ModelPath>, Map<Prefix, ModelPath>];
+  /** By prefix and path identifier. */
+  readonly paths: readonly [Map<RouteName, ModelPath>, Map<RouteName, ModelPath>];
   /** What it announces, whatever becomes of it. */
-  readonly says: readonly [Map<Prefix, PathAttributes>, Map<Prefix, PathAttributes>];
+  readonly says: readonly [Map<RouteName, PathAttributes>, Map<RouteName, PathAttributes>];
   reader: ToldReader | undefined;
 }
 
@@ -44,7 +46,7 @@ const prefixes: readonly (readonly Prefix[])[] = [
   Array.from({ length: 40 }, (_, i) => `10.1.${i}.0/24` as Prefix).concat(["0.0.0.0/0", "10.1.0.0/16", "10.1.3.7/32"] as Prefix[]),
   Array.from({ length: 16 }, (_, i) => `fd00:1:${i + 1}::/64` as Prefix).concat(["::/0", "fd00:1:1::7/128"] as Prefix[]),
 ];
-const familyOf = (prefix: Prefix): FamilyIndex => (prefix.includes(":") ? 1 : 0);
+const familyOf = (prefix: RouteName): FamilyIndex => (prefix.includes(":") ? 1 : 0);
 
 const longLivedStale = 0xffff0006,
   noLongLived = 0xffff0007;
@@ -57,19 +59,19 @@ const policiesOf = (variant: number): Record<string, PolicySettings> => ({
   lift: policy(
     "lift",
     "accept",
-    rule({ when: within("10.1.0.0/20", 20, 32), set: { localPref: 200 + variant, communities: [0xfde8_0063] } }),
+    rule({ when: within("10.1.0.0/20", 20, 32), set: { localPref: { to: 200 + variant }, communities: { add: [[0xfde8_0063]] } } }),
     rule({ when: within("10.1.16.0/20", 20, 32), then: "reject" }),
   ),
   out: policy(
     "out",
     variant === 2 ? "reject" : "accept",
     rule({ when: { source: "internal", ...within("10.1.0.0/21", 21, 32) }, then: "reject" }),
-    rule({ when: { source: "local" }, set: { med: 7 + variant, prepend: 2, localPref: 9 } }),
+    rule({ when: { source: "local" }, set: { med: { to: 7 + variant }, prepend: { asn: undefined, times: 2 }, localPref: { to: 9 } } }),
     rule({ when: within("fd00:1:4::/46", 46, 64), then: "reject" }),
   ),
 });
 
-/** First match over the rules; undefined is a refusal. Export leaves LOCAL_PREF alone. */
+/** What the policies make of a route; undefined is a refusal. Export is towards outside. */
 function applyPolicies(
   policies: readonly PolicySettings[],
   prefix: Prefix,
@@ -77,25 +79,9 @@ function applyPolicies(
   from: TwinRole,
   isExport: boolean,
 ): PathAttributes | undefined {
-  const source = from === "local" || from === "external" ? from : "internal",
-    { bytes, length } = prefixParts(prefix);
-  const isWithin = (one: { readonly prefix: Prefix; readonly ge: number; readonly le: number }): boolean => {
-    const outer = prefixParts(one.prefix);
-    return outer.bytes.length === bytes.length && length >= one.ge && length <= one.le && bitsOf(bytes, length).startsWith(bitsOf(outer.bytes, outer.length));
-  };
-  for (const { when, then, set } of policies.flatMap(({ rules }) => rules)) {
-    if ((when.source && when.source !== source) || (when.prefixes && !when.prefixes.some(isWithin))) continue;
-    if (then === "reject") return undefined;
-    const communities = [...new Set([...(attributes.communities ?? []), ...(set.communities ?? [])])].toSorted((a, b) => a - b);
-    return {
-      ...attributes,
-      ...(set.localPref !== undefined && !isExport ? { localPref: set.localPref } : {}),
-      ...(set.med !== undefined ? { med: set.med } : {}),
-      ...(communities.length > 0 ? { communities: Uint32Array.from(communities) } : {}),
-      ...(set.prepend !== undefined ? { asPath: prependAs(attributes.asPath ?? [], own.asn, set.prepend) } : {}),
-    };
-  }
-  return policies.at(-1)?.otherwise === "accept" ? attributes : undefined;
+  const source = from === "local" || from === "external" ? from : "internal";
+  const way = isExport ? "export to outside" : "import";
+  return judge(policies, { prefix, attributes, weight: 0, source, names: [] }, { ownAs: own.asn, way, self: undefined, hopBefore: undefined }).accepted?.attributes;
 }
 
 export class RibModel {
@@ -105,6 +91,8 @@ export class RibModel {
   readonly #own = new Set<Prefix>();
   /** Counts changes of what is held for a prefix. */
   readonly #version = new Map<Prefix, number>();
+  /** What paths were told with (RFC 7911): by prefix, peer and the peer's identifier. */
+  readonly #toldIds = new Map<string, number>();
   #variant = 0;
   readonly done = { ends: 0, refreshes: 0, checks: 0, told: 0 };
 
@@ -136,6 +124,8 @@ export class RibModel {
       fourOctetAs: this.#is(0.85),
       enhancedRefresh: this.#is(0.6),
       gracefulRestart: this.#is(0.6) ? restartOf([]) : undefined,
+      addPath: this.#addPath(),
+      extendedNextHop: this.#is(0.3),
       longLived: this.#is(0.4) ? [] : undefined,
     });
     const outside = role === "external" && this.#is(0.9);
@@ -163,6 +153,11 @@ export class RibModel {
       reader: undefined,
     };
     this.#peers.push(peer);
+  }
+
+  #addPath(): NonNullable<SessionTerms["addPath"]> {
+    if (this.#is(0.5)) return [];
+    return families.map((family) => ({ family, receive: this.#is(0.5), send: this.#pick([0, 2, 3, "all", "all"] as const) }));
   }
 
   #act(): void {
@@ -222,17 +217,17 @@ export class RibModel {
   #listen(reader: ToldReader, isSettled: boolean): void {
     const heard: FamilyIndex[] = [],
       versions = new Map(this.#version);
-    const atFirst = families.map((family) => (isSettled ? this.#expected(reader.peer, family) : new Map<Prefix, string>()));
+    const atFirst = families.map((family) => (isSettled ? this.#expected(reader.peer, family) : new Map<RouteName, string>()));
     reader.onHeard = (what, family) => {
       if (what === "endRefresh") this.done.refreshes++;
       if (what !== "endOfRib") return;
       assert(!heard.includes(family) && reader.terms.families.includes(family), `peer ${reader.peer}: End-of-RIB once for each family`);
       heard.push(family);
       this.done.ends++;
-      for (const prefix of atFirst[family]!.keys())
+      for (const name of atFirst[family]!.keys())
         assert(
-          versions.get(prefix) !== this.#version.get(prefix) || reader.routes[family].has(prefix),
-          `peer ${reader.peer}: ${prefix} was held when the session began and is told before End-of-RIB`,
+          versions.get(splitName(name).prefix) !== this.#version.get(splitName(name).prefix) || reader.routes[family].has(name),
+          `peer ${reader.peer}: ${name} was held when the session began and is told before End-of-RIB`,
         );
     };
   }
@@ -243,7 +238,7 @@ export class RibModel {
     if (peer.terms.longLived) while (this.world.rib.step(this.world.now, 1000));
     let waits = false;
     for (const family of families) {
-      const listed = restart?.families.some((one) => one.family === family);
+      const listed = peer.longLived.get(family) !== Infinity && restart?.families.some((one) => one.family === family);
       const isLong = restart && this.#staysLong(peer, family);
       if (!isLong) peer.longLived.delete(family);
       for (const [prefix, path] of peer.paths[family]) {
@@ -272,7 +267,7 @@ export class RibModel {
       if (communities.has(noLongLived)) this.#drop(peer, prefix);
       else if (!communities.has(longLivedStale)) {
         path.attributes = { ...path.attributes, communities: Uint32Array.from(communities.add(longLivedStale)).toSorted() };
-        this.#touch(prefix);
+        this.#touch(splitName(prefix).prefix);
       }
     }
   }
@@ -316,28 +311,38 @@ export class RibModel {
     const family = this.#pick(families),
       count = this.#pick([1, 1, 3, 12]);
     const attributes = this.#attributes(peer, family);
-    const some = [...new Set(Array.from({ length: count }, () => this.#pick(prefixes[family]!)))];
-    this.#announce(peer, some, attributes);
+    this.#announce(peer, this.#names(peer, family, count), attributes);
   }
 
-  #announce(peer: ModelPeer, some: readonly Prefix[], attributes: PathAttributes): void {
+  /** Some prefixes as the peer names them. */
+  #names(peer: ModelPeer, family: FamilyIndex, count: number): RouteName[] {
+    const hasPathIds = peer.terms.addPath?.some((one) => one.family === family && one.receive) === true;
+    const name = (): RouteName => {
+      const prefix = this.#pick(prefixes[family]!);
+      return hasPathIds ? `${prefix}#${this.#pick([0, 1, 7, 0xffff_ffff])}` : prefix;
+    };
+    return [...new Set(Array.from({ length: count }, name))];
+  }
+
+  #announce(peer: ModelPeer, some: readonly RouteName[], attributes: PathAttributes): void {
     const family = familyOf(some[0]!),
       takes = peer.terms.families.includes(family);
     this.world.announce(peer.id, attributes, ...some);
     if (!takes) return;
-    for (const prefix of some) {
-      peer.says[family].set(prefix, attributes);
+    for (const name of some) {
+      const { prefix } = splitName(name);
+      peer.says[family].set(name, attributes);
       const taken = this.#taken(peer, prefix, attributes);
       if (taken) {
-        peer.paths[family].set(prefix, { attributes: taken, stale: false });
+        peer.paths[family].set(name, { attributes: taken, stale: false });
         this.#touch(prefix);
-      } else this.#drop(peer, prefix);
+      } else this.#drop(peer, name);
     }
   }
 
   #withdrawSome(peer: ModelPeer): void {
     const family = this.#pick(families),
-      some = [...new Set(Array.from({ length: this.#pick([1, 4, 20]) }, () => this.#pick(prefixes[family]!)))];
+      some = this.#names(peer, family, this.#pick([1, 4, 20]));
     this.world.withdraw(peer.id, ...some);
     if (!peer.terms.families.includes(family)) return;
     for (const prefix of some) {
@@ -405,14 +410,11 @@ export class RibModel {
   #sweep(peer: ModelPeer, family: FamilyIndex): void {
     for (const [prefix, path] of peer.paths[family]) if (path.stale) this.#drop(peer, prefix);
   }
-  #drop(peer: ModelPeer, prefix: Prefix): void {
-    if (peer.paths[familyOf(prefix)].delete(prefix)) this.#touch(prefix);
+  #drop(peer: ModelPeer, name: RouteName): void {
+    if (peer.paths[familyOf(name)].delete(name)) this.#touch(splitName(name).prefix);
   }
   #touch(prefix: Prefix): void {
     this.#version.set(prefix, (this.#version.get(prefix) ?? 0) + 1);
-  }
-  #holds(peer: ModelPeer): boolean {
-    return peer.paths[0].size + peer.paths[1].size > 0;
   }
 
   /** What the RIB keeps of an announcement; undefined for nothing. */
@@ -433,7 +435,7 @@ export class RibModel {
     return {
       origin: this.#pick([0, 0, 1]),
       asPath: sequence(...first, ...this.#pick([[], [], [64_701], [64_701, 70_000], [64_702], [own.asn]])),
-      nextHop: family === 0 ? v4Hop(hop) : v6Hop(hop),
+      nextHop: family === 0 && !(peer.terms.extendedNextHop && this.#is(0.5)) ? v4Hop(hop) : v6Hop(hop),
       ...(this.#is(0.3) && { med: this.#pick([10, 20]) }),
       ...(!outside && this.#is(0.9) && { localPref: this.#pick([100, 100, 200]) }),
       ...(this.#is(0.15) && { communities: Uint32Array.of(this.#pick([0xfde8_0001, longLivedStale, noLongLived, 0xffff_ff01, 0xffff_ff02, 0xffff_ff03])) }),
@@ -445,9 +447,9 @@ export class RibModel {
     };
   }
 
-  #expected(id: number, family: FamilyIndex): Map<Prefix, string> {
+  #expected(id: number, family: FamilyIndex): Map<RouteName, string> {
     const reader = this.#peers[id - 1]!,
-      out = new Map<Prefix, string>();
+      out = new Map<RouteName, string>();
     if (!reader.terms.families.includes(family)) return out;
     const policies = this.#policies(reader.settings.export);
     const to = {
@@ -458,11 +460,30 @@ export class RibModel {
       self: ipBytes(family === 0 ? (reader.role === "external" ? reader.terms.local : own.address) : own.address6!),
       policy: (prefix: Prefix, attributes: PathAttributes, from: TwinRole) => applyPolicies(policies, prefix, attributes, from, true),
     };
+    const several = reader.terms.addPath?.find((one) => one.family === family)?.send ?? 0;
+    const isTaken = (told: PathAttributes | undefined): told is PathAttributes =>
+      told !== undefined && (family === 1 || told.nextHop!.length === 4 || reader.terms.extendedNextHop === true);
     for (const prefix of prefixes[family]!) {
-      const told = toldByTable(prefix, bestByElimination(this.#candidates(prefix)), to, own);
-      if (told) out.set(prefix, routeText(told));
+      const candidates = this.#candidates(prefix);
+      // the choice is that of the group: a route of the reader's own takes a place in it
+      const able = candidates.filter((path) => isTaken(toldByTable(prefix, path, { ...to, peer: -1 }, own)));
+      const paths = several === 0 ? [bestByElimination(candidates)] : several === "all" ? able : severalByElimination(able, several);
+      for (const path of paths) {
+        const told = toldByTable(prefix, path, to, own);
+        if (isTaken(told)) out.set(several === 0 ? prefix : `${prefix}#${this.#toldId(prefix, path!)}`, routeText(told));
+      }
     }
     return out;
+  }
+
+  /** As the RIB says; the same each time for one path, and no two of a prefix have one. */
+  #toldId(prefix: Prefix, { peer, pathId }: TwinPath): number {
+    const { prefixes: table, adjRibIn } = this.world.rib.ribs[familyOf(prefix)];
+    const told = adjRibIn.toldIdOf(adjRibIn.find(table.findText(prefix), peer, pathId)),
+      key = `${prefix} ${peer} ${pathId}`;
+    assert((this.#toldIds.get(key) ?? told) === told, `${key} is told with another identifier than before`);
+    this.#toldIds.set(key, told);
+    return told;
   }
 
   #candidates(prefix: Prefix): TwinPath[] {
@@ -470,10 +491,12 @@ export class RibModel {
       out: TwinPath[] = [];
     const hop = ipBytes(family === 0 ? own.address : own.address6!);
     if (this.#own.has(prefix))
-      out.push({ peer: 0, role: "local", routerId: own.routerId, address: "", attributes: { origin: 0, asPath: [], localPref: 100, nextHop: hop } });
+      out.push({ peer: 0, pathId: 0, role: "local", routerId: own.routerId, address: "", attributes: { origin: 0, asPath: [], localPref: 100, nextHop: hop } });
     for (const { id, role, terms, paths } of this.#peers) {
-      const path = paths[family].get(prefix);
-      if (path) out.push({ peer: id, role, routerId: terms.remoteId, address: (terms.remote as Ip).padStart(20), attributes: path.attributes });
+      for (const [name, { attributes }] of paths[family]) {
+        const { prefix: of, pathId = 0 } = splitName(name);
+        if (of === prefix) out.push({ peer: id, pathId, role, routerId: terms.remoteId, address: (terms.remote as Ip).padStart(20), attributes });
+      }
     }
     return out;
   }

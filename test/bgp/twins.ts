@@ -59,10 +59,13 @@ export type TwinRole = "local" | "client" | "non-client" | "external";
 /** A path as the decision process sees it. */
 export interface TwinPath {
   readonly peer: number;
+  /** As the peer gave it; 0 without ADD-PATH. */
+  readonly pathId: number;
   readonly role: TwinRole;
   readonly routerId: number;
   /** Comparable text, so that a lower address is a lower text. */
   readonly address: string;
+  readonly weight?: number | undefined;
   readonly attributes: PathAttributes;
 }
 
@@ -75,6 +78,7 @@ export function bestByElimination(paths: readonly TwinPath[]): TwinPath | undefi
   };
   if (left.length === 0) return undefined;
   keepLeast(({ attributes }) => (attributes.communities?.includes(0xffff0006) === true ? 1 : 0));
+  keepLeast(({ weight }) => -(weight ?? 0));
   keepLeast(({ attributes }) => -(attributes.localPref ?? 100));
   keepLeast(({ attributes }) => (attributes.asPath ?? []).reduce((sum, { type, asns }) => sum + (type === 2 ? asns.length : type === 1 ? 1 : 0), 0));
   keepLeast(({ attributes }) => attributes.origin ?? 2);
@@ -90,7 +94,19 @@ export function bestByElimination(paths: readonly TwinPath[]): TwinPath | undefi
   keepLeast(({ attributes }) => attributes.clusterList?.length ?? 0);
   keepLeast(({ address }) => address);
   keepLeast(({ peer }) => peer);
+  keepLeast(({ pathId }) => pathId);
   return left[0];
+}
+
+/** The best, then the best of the others, and so on. */
+export function severalByElimination(paths: readonly TwinPath[], count: number): TwinPath[] {
+  const left = [...paths],
+    out: TwinPath[] = [];
+  for (let best = bestByElimination(left); best && out.length < count; best = bestByElimination(left)) {
+    out.push(best);
+    left.splice(left.indexOf(best), 1);
+  }
+  return out;
 }
 
 /** RFC 4456 §6 as its table: rows are whom it came from, columns whom it goes to. */

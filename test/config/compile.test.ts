@@ -23,7 +23,7 @@ const session = {
   connectRetrySeconds: 5,
   families: ["ipv4", "ipv6"],
   passive: false,
-  gracefulRestart: { restartSeconds: 120, staleSeconds: 300 },
+  gracefulRestart: { restartSeconds: 360, staleSeconds: 300 },
   md5: undefined,
   multihop: undefined,
   ttlSecurityHops: undefined,
@@ -115,9 +115,9 @@ test("the quickstart document, for a node, to the last setting", () => {
     kernel: { enabled: true, routeProtocol: 117, metric: 1024 },
     lease: { holdSeconds: 86_400, livenessSeconds: 30, quarantineSeconds: 600 },
     nodes: {
-      rr1: { address: "10.0.0.11", address6: "fd00::11", roles: ["reflector"] },
-      n1: { address: "10.0.0.21", address6: "fd00::21", roles: ["node"] },
-      n2: { address: "10.0.0.22", address6: "fd00::22", roles: ["node"] },
+      rr1: { address: "10.0.0.11", address6: "fd00::11", routerId: "10.0.0.11", roles: ["reflector"] },
+      n1: { address: "10.0.0.21", address6: "fd00::21", routerId: "10.0.0.21", roles: ["node"] },
+      n2: { address: "10.0.0.22", address6: "fd00::22", routerId: "10.0.0.22", roles: ["node"] },
     },
   });
 });
@@ -154,7 +154,7 @@ test("the reflector for measurements is what its contract says", () => {
         role: "client",
         passive: true,
         families: ["ipv4", "ipv6"],
-        gracefulRestart: { restartSeconds: 120, staleSeconds: 300 },
+        gracefulRestart: { restartSeconds: 360, staleSeconds: 300 },
         import: [],
         export: [],
         maxPrefixes: undefined,
@@ -251,7 +251,8 @@ describe("peers", () => {
   test("every setting of a peer reaches the engine", () => {
     const text =
       "address: 10.9.0.1, asn: 65001, port: 1790, source: 10.9.0.2, passive: true, families: [ipv4], password: { file: /etc/podway/x.key }, " +
-      "multihop: 3, holdTime: 30s, connectRetry: 1m, import: [all], export: [none, pods], gracefulRestart: off, maxPrefixes: 1000";
+      "multihop: 3, holdTime: 30s, connectRetry: 1m, import: [all], export: [none, pods], gracefulRestart: off, maxPrefixes: 1000, " +
+      "role: customer, strictRole: true, localAs: 64999, asOverride: true, allowAsIn: 2, gracefulShutdown: true, sendHold: 60s";
     expect(peer(text).peers.at(-1)).toEqual({
       name: "x",
       address: "10.9.0.1",
@@ -271,6 +272,21 @@ describe("peers", () => {
       import: ["all"],
       export: ["none", "pods"],
       maxPrefixes: 1000,
+      asRole: "customer",
+      strictRole: true,
+      localAs: 64999,
+      asOverride: true,
+      allowAsIn: 2,
+      gracefulShutdown: true,
+      sendHoldSeconds: 60,
+    });
+    const other = peer("address: 10.9.0.1, asn: 64512, nextHopSelf: force, gracefulRestart: { longLived: { staleTime: 2h } }, maxPrefixes: { most: 5, restart: 9m }");
+    expect(other.peers.at(-1)).toMatchObject({
+      nextHopSelf: "force",
+      gracefulRestart: { restartSeconds: 360, staleSeconds: 300, longLivedSeconds: 7200 },
+      maxPrefixes: 5,
+      prefixWarningPercent: undefined,
+      prefixRestartSeconds: 540,
     });
     expect(peer(text).listen).toEqual({ addresses: [], port: 179 });
     expect(Object.keys(peer(text).policies)).toEqual(["all", "none", "pods"]);
@@ -365,7 +381,7 @@ test("policies: matches, what they set, and which are compiled", () => {
           ],
         },
         then: "accept",
-        set: { communities: [64512 * 65536 + 42, 0xffffff01] },
+        set: { communities: { add: [[64512 * 65536 + 42], [0xffffff01]] } },
       },
     ],
     otherwise: "reject",

@@ -1,6 +1,7 @@
 /** A speaker without sockets or clock: neighbours are connected by hand and say what a test wants. */
 import { ip4Number, type Ip } from "#base/ip.ts";
-import type { PeerSettings, PolicySettings } from "#base/settings.ts";
+import type { PolicySettings } from "#base/policy-settings.ts";
+import type { PeerSettings } from "#base/settings.ts";
 import type { Instant } from "#base/time.ts";
 import { Speaker } from "#bgp/speaker.ts";
 import { noCapabilities } from "#wire/bgp/capability.ts";

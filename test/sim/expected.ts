@@ -4,7 +4,8 @@
  */
 import { type Ip, ipBytes } from "#base/ip.ts";
 import { type Prefix, contains, prefixFamily } from "#base/prefix.ts";
-import type { PeerRole, PolicySettings } from "#base/settings.ts";
+import type { PolicySettings } from "#base/policy-settings.ts";
+import type { PeerRole } from "#base/settings.ts";
 import { none } from "#bgp/rib/adj-rib-in.ts";
 import { localPeer } from "#bgp/rib/peer-table.ts";
 import type { FamilyIndex, SessionTerms } from "#bgp/terms.ts";

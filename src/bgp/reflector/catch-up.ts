@@ -6,6 +6,8 @@
  * A catch-up has walked the group's table up to `#walked` (a straggler: to the end) and owes the prefixes the group changed
  * since its members learned of them, each with what they were told before. When nothing is owed and the walk is done, its
  * members know exactly what the group was told, and join it.
+ *
+ * What is called a prefix here is a path of one in a group that tells several (path-table.ts).
  */
 import type { AttributeTable } from "../rib/attributes.ts";
 import { peerOfLabel } from "../rib/peer-table.ts";

@@ -5,7 +5,7 @@
 import type { Ip } from "#base/ip.ts";
 import { ipBytes } from "#base/ip.ts";
 import type { PathAttributes } from "#wire/bgp/attribute.ts";
-import type { CompiledPolicies } from "../policy.ts";
+import type { CompiledPolicies } from "../policy/compiled-policies.ts";
 import type { AttributeTable } from "../rib/attributes.ts";
 import type { LocRib } from "../rib/loc-rib.ts";
 import { type Role, roleClient, roleExternal, roleLocal, roleMonitor, roleNonClient } from "../rib/peer-table.ts";
@@ -59,14 +59,23 @@ export class Exporter {
     this.#inside = memo(medOfOthers, edge.nextHopSelf !== "force");
   }
 
-  /** The set to tell, or 0 for none. */
-  tell(rib: LocRib, prefix: number, set: number, from: Role): number {
+  /** The set to tell, or 0 for none. `peer`: whom it was learned from. */
+  // oxlint-disable-next-line max-params -- once per route: no object is made for it
+  tell(rib: LocRib, prefix: number, set: number, from: Role, peer: number): number {
     const { to, policy, edge } = this.#settings;
     if (to === roleMonitor) return set;
     if (whyKept(edge, this.#attributes.flags[set]!) !== undefined) return 0;
     const told = this.#rewritten(set, from);
     // after the rewriting, so that a policy may set what was stripped (MED)
-    return told !== 0 && policy ? policy.filter(rib, prefix, told, from) : told;
+    return told !== 0 && policy ? policy.filter(rib, prefix, told, from, peer, set) : told;
+  }
+
+  /** The place of the rule that decides about a route, in the chain of the group's policies; undefined without policies, or where none is asked. */
+  placeOf(rib: LocRib, prefix: number, set: number, source: { readonly role: Role; readonly peer: number }): number | undefined {
+    const { to, policy, edge } = this.#settings;
+    if (!policy || to === roleMonitor || whyKept(edge, this.#attributes.flags[set]!) !== undefined) return undefined;
+    const told = this.#rewritten(set, source.role);
+    return told === 0 ? undefined : policy.decide(rib, prefix, told, source.role, source.peer);
   }
 
   #rewritten(set: number, from: Role): number {

@@ -2,19 +2,30 @@
  * What is owed → UPDATE messages, written once for all members of a lane. A hot file; its twin in the tests decodes what
  * was written with wire/bgp and compares.
  *
- * IPv4 unicast uses the classic fields, IPv6 MP_REACH_NLRI and MP_UNREACH_NLRI as the first attribute; one message holds
- * one of withdrawn routes, NLRI, MP_REACH, MP_UNREACH (RFC 7606 §5.1). No message is longer than `limit` octets: an
- * attribute set that leaves no room for a prefix is not told, and the caller withdraws instead (RFC 8654 §4).
+ * IPv4 unicast uses the classic fields, but for routes with an IPv6 next hop (RFC 8950); those and IPv6 MP_REACH_NLRI and
+ * MP_UNREACH_NLRI as the first attribute. IPv4 is withdrawn in the classic field, however it was told. One message holds one of
+ * withdrawn routes, NLRI, MP_REACH, MP_UNREACH (RFC 7606 §5.1). No message is longer than `limit` octets: an attribute set that
+ * leaves no room for a prefix is not told, and the caller withdraws instead (RFC 8654 §4).
  */
 import { Writer } from "#base/bytes.ts";
 import { encodeAttributes } from "#wire/bgp/attribute.ts";
 import type { AttributeTable } from "../rib/attributes.ts";
-import type { PrefixTable } from "../rib/prefixes.ts";
+import { maxExtendedMessageLength, maxMessageLength } from "#wire/bgp/constants.ts";
 import { none } from "../rib/adj-rib-in.ts";
 import type { Lane } from "./lane.ts";
 
 const headerLength = 19;
-const longestNlri = 17;
+
+/** What the chains of a window name: prefixes of a family, or paths of them with their identifiers (path-table.ts). */
+export interface NlriTable {
+  readonly family: 4 | 6;
+  /** Octets of one at most. */
+  readonly longestNlri: number;
+  /** One more than the largest id. */
+  readonly end: number;
+  /** Writes one in its NLRI form; answers the offset behind it. */
+  write(id: number, out: Uint8Array, at: number): number;
+}
 
 /** How a set is told: as it stands, or reflected with ORIGINATOR_ID and CLUSTER_LIST (RFC 4456 §8). */
 export interface Reflection {
@@ -22,7 +33,7 @@ export interface Reflection {
   readonly clusterId: number;
 }
 
-/** A chain of prefix ids of one bucket: `next[i]` leads from one place in `prefixes` to the following, `none` ends it. */
+/** A chain of ids of one bucket: `next[i]` leads from one place in `prefixes` to the following, `none` ends it. */
 export interface Chain {
   readonly prefixes: Uint32Array;
   readonly next: Int32Array;
@@ -31,45 +42,52 @@ export interface Chain {
 export class Packer {
   readonly #attributes: AttributeTable;
   readonly #fourOctetAs: boolean;
-  readonly #limit = 4096;
+  readonly #limit: number;
   #last: { set: number; generation: number; originatorId: number; bytes: Uint8Array } = { set: 0, generation: 0, originatorId: -1, bytes: new Uint8Array(0) };
 
-  /** `fourOctetAs`: false for peers that speak two octets (RFC 6793): their messages take a slower way. */
-  constructor(attributes: AttributeTable, fourOctetAs: boolean) {
+  /**
+   * `fourOctetAs`: false for peers that speak two octets (RFC 6793): their messages take a slower way. `extended`: true for
+   * peers that take messages of up to 65,535 octets (RFC 8654).
+   */
+  constructor(attributes: AttributeTable, fourOctetAs: boolean, extended: boolean) {
     this.#attributes = attributes;
     this.#fourOctetAs = fourOctetAs;
+    this.#limit = extended ? maxExtendedMessageLength : maxMessageLength;
   }
 
   /** True if the set, told this way, leaves room for at least one prefix. */
-  fits(set: number, reflection: Reflection | undefined, table: PrefixTable): boolean {
-    const mp = table.family === 6 ? 9 + this.#attributes.nextHopLength(set) : 0;
-    return headerLength + 4 + this.#told(set, reflection) + mp + longestNlri <= this.#limit;
+  fits(set: number, reflection: Reflection | undefined, table: NlriTable): boolean {
+    const nextHop = this.#attributes.nextHopLength(set);
+    return headerLength + 4 + this.#told(set, reflection) + (nextHop > 0 ? 9 + nextHop : 0) + table.longestNlri <= this.#limit;
   }
 
   /** Writes messages that announce the chain with this set. */
-  announce(lane: Lane, table: PrefixTable, set: number, reflection: Reflection | undefined, chain: Chain, head: number): void {
+  announce(lane: Lane, table: NlriTable, set: number, reflection: Reflection | undefined, chain: Chain, head: number): void {
+    const inMp = this.#attributes.nextHopLength(set) > 0,
+      { longestNlri } = table;
     let place = head;
     while (place !== none) {
-      const out = lane.room(this.#limit),
+      const room = this.#room(table, set, reflection, chain, place),
+        out = lane.room(room),
         start = lane.at;
-      const limit = start + this.#limit;
+      const limit = start + room;
       let at = start + headerLength;
       out[at++] = 0;
       out[at++] = 0; // no withdrawn routes
       const lengthAt = at;
       at += 2;
       let mpAt = 0;
-      if (table.family === 6) {
+      if (inMp) {
         mpAt = at;
-        at = this.#writeReach(set, out, at);
+        at = this.#writeReach(table.family, set, out, at);
       } else at = this.#writeSet(set, reflection, out, at);
       const nlriAt = at;
-      const stop = table.family === 6 ? limit - this.#told(set, reflection) : limit;
+      const stop = inMp ? limit - this.#told(set, reflection) : limit;
       while (place !== none && at + longestNlri <= stop) {
         at = table.write(chain.prefixes[place]!, out, at);
         place = chain.next[place]!;
       }
-      if (table.family === 6) {
+      if (inMp) {
         put16(out, mpAt + 2, at - mpAt - 4);
         at = this.#writeSet(set, reflection, out, at);
         put16(out, lengthAt, at - lengthAt - 2);
@@ -80,15 +98,28 @@ export class Packer {
   }
 
   /** Writes messages that withdraw the chain. */
-  withdraw(lane: Lane, table: PrefixTable, chain: Chain, head: number): void {
+  withdraw(lane: Lane, table: NlriTable, chain: Chain, head: number): void {
     let place = head;
     while (place !== none) {
-      const out = lane.room(this.#limit),
+      const room = this.#limit === maxMessageLength ? maxMessageLength : this.#shortened(headerLength + 13, table, chain, place),
+        out = lane.room(room),
         start = lane.at;
-      const [at, rest] = writeWithdraw(table, chain, place, out, start, start + this.#limit);
+      const [at, rest] = writeWithdraw(table, chain, place, out, start, start + room);
       place = rest;
       lane.advance(at);
     }
+  }
+
+  /** Octets for one message of the chain from `place` on: few messages are as long as the longest, so theirs are reckoned. */
+  // oxlint-disable-next-line max-params -- those of `announce`
+  #room(table: NlriTable, set: number, reflection: Reflection | undefined, chain: Chain, place: number): number {
+    if (this.#limit === maxMessageLength) return maxMessageLength;
+    return this.#shortened(headerLength + 13 + this.#attributes.nextHopLength(set) + this.#told(set, reflection), table, chain, place);
+  }
+  #shortened(before: number, table: NlriTable, chain: Chain, place: number): number {
+    let octets = before;
+    for (let at = place; at !== none && octets < this.#limit; at = chain.next[at]!) octets += table.longestNlri;
+    return Math.min(octets, this.#limit);
   }
 
   /** Octets of the set as told. */
@@ -156,14 +187,14 @@ export class Packer {
   }
 
   /** MP_REACH_NLRI up to its NLRI (RFC 4760 §3), always with the extended length, which is filled in later. */
-  #writeReach(set: number, out: Uint8Array, at: number): number {
+  #writeReach(family: 4 | 6, set: number, out: Uint8Array, at: number): number {
     const size = this.#attributes.nextHopLength(set),
       length = this.#attributes.lengthOf(set);
     out[at++] = 0x90;
     out[at++] = 14;
     at += 2;
     out[at++] = 0;
-    out[at++] = 2;
+    out[at++] = family === 4 ? 1 : 2;
     out[at++] = 1;
     out[at++] = size;
     at = this.#attributes.copy(set, length, length + size, out, at);
@@ -173,7 +204,7 @@ export class Packer {
 }
 
 /** One message of withdrawn routes at out[start…]; answers its end and where the chain goes on (`none`: done). */
-export function writeWithdraw(table: PrefixTable, chain: Chain, head: number, out: Uint8Array, start: number, limit: number): [end: number, rest: number] {
+export function writeWithdraw(table: NlriTable, chain: Chain, head: number, out: Uint8Array, start: number, limit: number): [end: number, rest: number] {
   let at = start + headerLength,
     place = head;
   const lengthAt = at,
@@ -192,7 +223,7 @@ export function writeWithdraw(table: PrefixTable, chain: Chain, head: number, ou
     out[at++] = 2;
     out[at++] = 1;
   }
-  while (place !== none && at + longestNlri + 2 <= limit) {
+  while (place !== none && at + table.longestNlri + 2 <= limit) {
     at = table.write(chain.prefixes[place]!, out, at);
     place = chain.next[place]!;
   }

@@ -1,5 +1,5 @@
 /**
- * Adj-RIB-Out of an update group: for each prefix the attribute set its members have been told (or will be, by messages
+ * Adj-RIB-Out of an update group: for each prefix (or path of one: path-table.ts) the attribute set its members have been told (or will be, by messages
  * already written) and the peer the route came from, who alone has not. A hot file; twin: test/bgp/lanes.test.ts.
  *
  * Holds: one hold on every set in it. The source is kept as a label (peer-table.ts), so that another speaker that takes the id

@@ -5,27 +5,34 @@
  * In: `owe` for each prefix whose choice changed. Out: `pull`, when a member's socket has room. What is owed holds no
  * value: it is looked up when it is told, so the last state wins, what returned to what was told is never told again, and
  * churn costs memory by prefixes, not by events (RFC 4271 §9.2).
+ * A group is told the best path of a prefix, or several (RFC 7911): then what is told, and what catch-ups owe, goes by path
+ * (path-table.ts), while prefixes are owed as ever, for any change of their paths.
  * Holds: a member is either on the group's lane or in exactly one catch-up; what a member has been told is `told` plus what
  * its catch-up owes it.
  */
 import { after, type Instant, millis, sooner } from "#base/time.ts";
+import type { PathCount } from "#base/settings.ts";
+import type { PathAttributes } from "#wire/bgp/attribute.ts";
 import { none } from "../rib/adj-rib-in.ts";
 import type { AttributeTable } from "../rib/attributes.ts";
 import type { LocRib } from "../rib/loc-rib.ts";
 import type { PeerTable, Role } from "../rib/peer-table.ts";
 import { PrefixQueue } from "../rib/queue.ts";
+import { SetMemo } from "../rib/set-memo.ts";
+import { ipv4Unicast, ipv6Unicast } from "../terms.ts";
 import { CatchUp, type Knowledge } from "./catch-up.ts";
 import type { Exporter } from "./export.ts";
 import { type Cursor, Lane, read } from "./lane.ts";
-import { endOfRib, type Packer } from "./pack.ts";
+import { endOfRib, type NlriTable, type Packer } from "./pack.ts";
+import { PathTable } from "./path-table.ts";
 import { isReflected, mayTell } from "./reflect.ts";
 import { Told } from "./told.ts";
 import { type Window, windowPrefixes } from "./window.ts";
 
 /** A member may fall this far behind the others before they stop waiting for it. */
 const lagLimitOctets = 4 * 1024 * 1024;
-/** … and only when it has taken nothing for this long. */
-const stallMillis = millis(100);
+/** … and only when it has taken nothing for this long: a hundred readers on one busy machine are each left alone for less. */
+const stallMillis = millis(300);
 const fillsPerPull = 4;
 
 export interface GroupParts {
@@ -34,6 +41,10 @@ export interface GroupParts {
   readonly peers: PeerTable;
   readonly packer: Packer;
   readonly window: Window;
+  /** How many paths of a prefix are told (RFC 7911). */
+  readonly paths: PathCount;
+  /** IPv4 routes with an IPv6 next hop may be told (RFC 8950). */
+  readonly takesIpv6NextHop: boolean;
   /** Called with a prefix this group needs no more. */
   readonly forget: (prefix: number) => void;
   /** The same for the first `count` of some prefixes; their array is made use of. */
@@ -65,20 +76,37 @@ interface Member {
   messages: number;
 }
 
+/** A route as it was told. */
+export interface ToldRoute {
+  readonly set: number;
+  readonly source: number;
+  /** Undefined in a group that is told one path a prefix. */
+  readonly pathId: number | undefined;
+}
+
 /** What encloses a telling of everything again; undefined where the peer does not speak enhanced route refresh. */
-interface Marks {
+export interface Marks {
   readonly first: Uint8Array | undefined;
   readonly last: Uint8Array | undefined;
 }
 
 export class UpdateGroup {
   readonly role: Role;
+  /** By prefix, or by path where several are told. */
   readonly told: Told;
   readonly members = new Map<number, Member>();
   readonly #parts: GroupParts;
+  /** What is told of, as ids of `told`. */
+  readonly #nlri: NlriTable;
+  readonly #paths: PathTable | undefined;
+  /** The same as `forget` of the parts, for ids of `told`. */
+  readonly #forget: (id: number) => void;
+  readonly #stripped: SetMemo;
   #exporter: Exporter;
   readonly #lane = new Lane();
   readonly #owed = new PrefixQueue();
+  /** Owed, and told even while the selection is deferred. */
+  readonly #early = new PrefixQueue();
   /** Counts what `pull` did beyond giving what was written: while it grows, pulling again is worth while. */
   steps = 0;
   /** When waiting for a member that reads nothing is over, if the group waits for one. */
@@ -88,6 +116,7 @@ export class UpdateGroup {
   #from = 0;
   #tooLong = 0;
   #longPrefix = 0;
+  readonly #rows: number[] = [];
   readonly #reflection: { originatorId: number; clusterId: number };
 
   constructor(role: Role, exporter: Exporter, parts: GroupParts) {
@@ -95,22 +124,61 @@ export class UpdateGroup {
     this.#parts = parts;
     this.#exporter = exporter;
     this.told = new Told(parts.attributes);
+    this.#paths = parts.paths === 0 ? undefined : new PathTable(parts.rib.prefixes);
+    this.#nlri = this.#paths ?? parts.rib.prefixes;
+    this.#forget = this.#paths ? (path) => this.#forgetPath(path) : parts.forget;
+    this.#stripped = new SetMemo(parts.attributes, withoutAggregator);
     this.#reflection = { originatorId: 0, clusterId: parts.attributes.self.clusterId };
     this.#lagLimit = parts.lagLimitOctets ?? lagLimitOctets;
     for (let prefix = 0; prefix < parts.rib.prefixes.end; prefix++) if (parts.rib.bestOf(prefix) !== none) this.owe(prefix);
   }
 
+  /** The place of the rule that decides about a route in the chain of export policies; undefined where none is asked. */
+  placeOf(prefix: number, set: number, source: { readonly role: Role; readonly peer: number }): number | undefined {
+    return this.#exporter.placeOf(this.#parts.rib, prefix, set, source);
+  }
   owe(prefix: number): void {
     this.#owed.push(prefix);
   }
+  /** True if the group is told several paths of a prefix: then any change of its paths is owed, not of the best alone. */
+  get tellsPaths(): boolean {
+    return this.#paths !== undefined;
+  }
+  /** What the group was told of a prefix; a member was not told its own routes. */
+  toldOf(prefix: number): readonly ToldRoute[] {
+    const paths = this.#paths,
+      told = this.told;
+    if (!paths) return told.setOf(prefix) === 0 ? [] : [{ set: told.setOf(prefix), source: told.sourceOf(prefix), pathId: undefined }];
+    const out: ToldRoute[] = [];
+    for (let path = paths.firstOf(prefix); path !== none; path = paths.after(path))
+      if (told.setOf(path) !== 0) out.push({ set: told.setOf(path), source: told.sourceOf(path), pathId: paths.pathIdOf(path) });
+    return out;
+  }
+
+  /** The same for a prefix of our own: others may be told of it before the selection of a restart (RFC 4724 §4.1) is over. */
+  oweNow(prefix: number): void {
+    this.#early.push(prefix);
+  }
+  /** Why a chosen set cannot be told as it is, whatever the rules say; undefined if it can. */
+  refusalOf(set: number): string | undefined {
+    const { rib, attributes, takesIpv6NextHop } = this.#parts;
+    if (rib.family === ipv6Unicast || attributes.nextHopLength(set) === 0 || takesIpv6NextHop) return undefined;
+    return "its next hop is an IPv6 address, which the peer has not agreed to for IPv4 routes (RFC 8950 §4)";
+  }
+
   /** Tells by other rules from now on: all that is chosen or was told is looked at again, and only what differs is told. */
   retell(exporter: Exporter): void {
     const { rib } = this.#parts;
     this.#exporter.close();
     this.#exporter = exporter;
-    for (let prefix = 0; prefix < rib.prefixes.end; prefix++) if (this.told.setOf(prefix) !== 0 || rib.bestOf(prefix) !== none) this.owe(prefix);
+    for (let prefix = 0; prefix < rib.prefixes.end; prefix++) if (this.#hasTold(prefix) || rib.bestOf(prefix) !== none) this.owe(prefix);
+  }
+  #hasTold(prefix: number): boolean {
+    return this.#paths ? this.#paths.firstOf(prefix) !== none : this.told.setOf(prefix) !== 0;
   }
   holds(prefix: number): boolean {
+    if (this.#early.has(prefix)) return true;
+    if (this.#paths) return this.#paths.firstOf(prefix) !== none || this.#owed.has(prefix);
     if (this.told.setOf(prefix) !== 0 || this.#owed.has(prefix)) return true;
     if (this.#catchUps.size > 0) for (const catchUp of this.#catchUps) if (catchUp.holds(prefix)) return true;
     return false;
@@ -125,6 +193,22 @@ export class UpdateGroup {
     const cursor = catchUp.lane.cursor(),
       waits = "to begin";
     this.members.set(peer, { peer, catchUp, cursor, backlog: [], waits, mark: 0, last, again: undefined, awaitedSince: undefined, messages: 0 });
+  }
+
+  /**
+   * A member of another group comes over, without a new session: it is told everything between the marks of a refresh, so that it
+   * forgets by itself what this group does not tell (RFC 7313). What the other group had written and it had not read is not needed.
+   */
+  take(peer: number, from: UpdateGroup, marks: Marks): void {
+    const isTold = from.members.get(peer)?.waits === "for nothing";
+    from.leave(peer);
+    this.join(peer);
+    const member = this.members.get(peer)!;
+    if (!isTold) member.again = marks; // no beginning before End-of-RIB (RFC 7313 §4)
+    else {
+      if (marks.first) member.backlog.push(marks.first);
+      member.last = marks.last;
+    }
   }
 
   /**
@@ -147,7 +231,7 @@ export class UpdateGroup {
 
   /** When to pull again though nothing happens: a member that is waited for is let go then, by the first pull of another. */
   nextDeadline(): Instant | undefined {
-    return this.#owed.size > 0 ? this.#waitsUntil : undefined;
+    return this.#owed.size + this.#early.size > 0 ? this.#waitsUntil : undefined;
   }
   /** The deadline was heard: it does not come again if nobody pulls. */
   passDeadline(now: Instant): void {
@@ -156,7 +240,8 @@ export class UpdateGroup {
 
   /**
    * Gives a member up to about `room` octets of whole messages, in views that share memory with the lane. Answers how many
-   * octets were given. `tells`: false while the selection is deferred (RFC 4724 §4.1): only what is written is given.
+   * octets were given. `tells`: false while the selection is deferred (RFC 4724 §4.1): only what is written is given,
+   * and what is owed of our own.
    */
   pull(peer: number, room: number, now: Instant, tells: boolean, give: (bytes: Uint8Array) => void): number {
     const member = this.members.get(peer);
@@ -164,8 +249,8 @@ export class UpdateGroup {
     let given = this.#drainBacklog(member, room, give);
     for (let fills = 0; given < room && member.backlog.length === 0; fills++) {
       given += read(member.cursor, peer, room - given, give);
-      if (given >= room || !tells || fills === fillsPerPull) break;
-      if (member.catchUp ? !this.#continueCatchUp(member) : !this.#fill(now)) break;
+      if (given >= room || fills === fillsPerPull) break;
+      if (member.catchUp ? !this.#continueCatchUp(member) : !this.#fill(now, tells)) break;
       this.steps++;
     }
     if (tells && member.waits !== "for nothing" && this.#mayEnd(member)) {
@@ -187,65 +272,124 @@ export class UpdateGroup {
   }
 
   close(): void {
-    for (const catchUp of this.#catchUps) catchUp.close(this.#parts.forget);
+    for (const catchUp of this.#catchUps) catchUp.close(this.#forget);
     this.#catchUps.clear();
     while (this.#owed.size > 0) this.#owed.shift();
+    while (this.#early.size > 0) this.#early.shift();
     this.told.close();
     this.#exporter.close();
+    this.#stripped.close();
   }
 
-  /** The set this group should be told for a prefix now, 0 for none; `#from` is the label of its source. */
-  #wanted(prefix: number): number {
+  /** The set this group should be told for a path of a prefix now, 0 for none; `#from` is the label of its source. */
+  #wanted(prefix: number, path: number): number {
     const { rib, attributes, peers, packer } = this.#parts;
-    const path = rib.bestOf(prefix);
     if (path === none) return 0;
     const source = rib.adjRibIn.peer[path]!,
       from = peers.role[source]! as Role,
       set = rib.adjRibIn.attributes[path]!;
     if (!mayTell(this.role, from, attributes.flags[set]!)) return 0;
     this.#from = peers.label[source]!;
-    const told = this.#exporter.tell(rib, prefix, set, from);
-    if (told === 0) return 0;
+    const told = this.#exporter.tell(rib, prefix, set, from, source);
+    if (told === 0 || (attributes.nextHopLength(told) > 0 && rib.family === ipv4Unicast && !this.#parts.takesIpv6NextHop)) return 0;
     this.#reflection.originatorId = peers.routerId[source]!;
-    if (packer.fits(told, isReflected(this.role, from) ? this.#reflection : undefined, rib.prefixes)) return told;
+    const reflection = isReflected(this.role, from) ? this.#reflection : undefined;
+    if (packer.fits(told, reflection, this.#nlri)) return told;
+    // RFC 8654 §4: what may be discarded is, before the route is not told at all
+    const stripped = this.#stripped.of(told);
+    if (stripped !== told && stripped !== 0 && packer.fits(stripped, reflection, this.#nlri)) return stripped;
     if (this.#tooLong++ === 0) this.#longPrefix = prefix;
     return 0;
   }
 
   /** Tells a window's worth of what is owed. False if there was nothing, or the slowest member must be waited for. */
-  #fill(now: Instant): boolean {
-    if (this.#owed.size === 0 || !this.#haveRoom(now)) return false;
-    const { window, rib } = this.#parts,
-      told = this.told,
-      change = window.change;
+  #fill(now: Instant, tells: boolean): boolean {
+    if ((this.#early.size === 0 && (!tells || this.#owed.size === 0)) || !this.#haveRoom(now)) return false;
+    const { window, rib } = this.#parts;
     window.begin(this.role, this.members);
     for (let n = 0; n < windowPrefixes; n++) {
-      const prefix = this.#owed.shift();
+      const prefix = this.#early.size > 0 ? this.#early.shift() : tells ? this.#owed.shift() : none;
       if (prefix < 0) break;
-      const before = told.setOf(prefix),
-        from = told.labelOf(prefix),
-        set = this.#wanted(prefix);
-      if (set === before && (set === 0 || this.#from === from)) {
-        if (set === 0) this.#parts.forget(prefix);
-        continue;
-      }
-      if (this.#catchUps.size > 0) for (const catchUp of this.#catchUps) catchUp.note(prefix, before, from);
-      change.prefix = prefix;
-      change.wasSet = before;
-      change.wasFrom = from;
-      change.set = set;
-      change.from = this.#from;
-      window.tell();
-      told.put(prefix, set, this.#from);
+      if (this.#paths) n += this.#tellPaths(prefix, this.#paths);
+      else if (!this.#tell(prefix, this.#wanted(prefix, rib.bestOf(prefix)))) this.#parts.forget(prefix);
     }
-    window.emit(this.#lane, rib.prefixes, this.#parts.packer);
+    this.#emit();
     if (this.#tooLong > 0) this.#parts.tooLong(this.#longPrefix, this.#tooLong);
     this.#tooLong = 0;
-    this.#forgetWithdrawn(window);
     return true;
   }
 
-  /** A prefix that was just withdrawn may be needed by nobody now; its id lives until its NLRI were written. */
+  /** Tells `set` from `#from` of a prefix or path, if it is not what was told. False if nothing was told and nothing is. */
+  #tell(id: number, set: number): boolean {
+    const told = this.told,
+      before = told.setOf(id),
+      from = told.labelOf(id);
+    if (set === before && (set === 0 || this.#from === from)) return set !== 0;
+    if (this.#catchUps.size > 0) for (const catchUp of this.#catchUps) catchUp.note(id, before, from);
+    const { window } = this.#parts,
+      { change } = window;
+    change.prefix = id;
+    change.wasSet = before;
+    change.wasFrom = from;
+    change.set = set;
+    change.from = this.#from;
+    window.tell();
+    told.put(id, set, this.#from);
+    return true;
+  }
+
+  /** Tells all paths of a prefix, or the best of them; what was told and is not any more is withdrawn. Answers how many it looked at. */
+  #tellPaths(prefix: number, paths: PathTable): number {
+    const { rib, window } = this.#parts,
+      rows = this.#select(prefix);
+    let looked = 0;
+    paths.begin(prefix);
+    for (const row of rows) {
+      const set = this.#wanted(prefix, row);
+      looked++;
+      if (set === 0) continue;
+      this.#tell(paths.take(rib.adjRibIn.toldIdOf(row)), set);
+      if (window.isFull) this.#emit();
+    }
+    for (let path = paths.firstOf(prefix); path !== none;) {
+      const next = paths.after(path); // an emission may release it
+      if (!paths.isTaken(path)) this.#tell(path, 0);
+      if (window.isFull) this.#emit();
+      path = next;
+    }
+    if (paths.firstOf(prefix) === none) this.#parts.forget(prefix);
+    return looked;
+  }
+
+  /** The rows of a prefix that are told: all, or the best of those that may be. */
+  #select(prefix: number): readonly number[] {
+    const { rib, paths } = this.#parts,
+      rows = this.#rows;
+    rows.length = 0;
+    for (let row = rib.adjRibIn.head[prefix] ?? none; row !== none; row = rib.adjRibIn.next[row]!) rows.push(row);
+    if (paths === "all" || rows.length <= paths) return rows;
+    const able = rows.filter((row) => this.#wanted(prefix, row) !== 0);
+    rib.decision.bringForward(able, paths);
+    return able.slice(0, paths);
+  }
+
+  /** Writes what the window holds. What was withdrawn may be needed by nobody now; its id lives until its NLRI were written. */
+  #emit(): void {
+    const { window, packer } = this.#parts;
+    window.emit(this.#lane, this.#nlri, packer);
+    if (this.#paths) for (let i = 0; i < window.lastCount; i++) this.#forgetPath(window.prefixes[i]!);
+    else this.#forgetWithdrawn(window);
+  }
+
+  #forgetPath(path: number): void {
+    const paths = this.#paths!;
+    if (!paths.isLive(path) || this.told.setOf(path) !== 0) return;
+    for (const catchUp of this.#catchUps) if (catchUp.holds(path)) return;
+    const prefix = paths.prefixOf(path);
+    paths.release(path);
+    if (paths.firstOf(prefix) === none) this.#parts.forget(prefix);
+  }
+
   #forgetWithdrawn(window: Window): void {
     let count = 0;
     for (let i = 0; i < window.lastCount; i++) {
@@ -305,7 +449,7 @@ export class UpdateGroup {
   /** Writes more for a member that is behind, or brings it back into the group. False if nothing was left to do. */
   #continueCatchUp(member: Member): boolean {
     const catchUp = member.catchUp!,
-      { rib, window } = this.#parts;
+      { window } = this.#parts;
     if (catchUp.isDone) {
       this.#leaveCatchUp(member);
       member.catchUp = undefined;
@@ -318,9 +462,9 @@ export class UpdateGroup {
     }
     const withdrawn: number[] = [];
     window.begin(this.role, catchUp.members);
-    catchUp.fill(window, rib.prefixes.end, (prefix) => withdrawn.push(prefix));
-    window.emit(catchUp.lane, rib.prefixes, this.#parts.packer);
-    for (const prefix of withdrawn) this.#parts.forget(prefix);
+    catchUp.fill(window, this.#nlri.end, (id) => withdrawn.push(id));
+    window.emit(catchUp.lane, this.#nlri, this.#parts.packer);
+    for (const id of withdrawn) this.#forget(id);
     return true;
   }
 
@@ -329,7 +473,7 @@ export class UpdateGroup {
     catchUp.members.delete(member.peer);
     if (catchUp.members.size > 0) return;
     this.#catchUps.delete(catchUp);
-    catchUp.close(this.#parts.forget);
+    catchUp.close(this.#forget);
   }
 
   #drainBacklog(member: Member, room: number, give: (bytes: Uint8Array) => void): number {
@@ -364,4 +508,10 @@ export class UpdateGroup {
 function move(member: Member, lane: Lane): void {
   member.messages += member.cursor.messages;
   member.cursor = lane.cursor();
+}
+
+/** Without what a malformed one of would be discarded (RFC 7606 §7.6, §7.7), and what therefore decides nothing. */
+function withoutAggregator(values: PathAttributes): PathAttributes {
+  const { atomicAggregate: _g, aggregator: _a, ...kept } = values;
+  return kept;
 }

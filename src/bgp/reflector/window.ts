@@ -2,14 +2,15 @@
  * Some owed prefixes, grouped by what is to be said about them, so that one message carries all that share an attribute set
  * and a source. A hot file; twin: test/bgp/rib-model.ts. Filled by an update group or a catch-up, emptied into a lane by `emit`.
  *
+ * What is called a prefix here is a path of one in a group that tells several (path-table.ts).
  * Holds: a bucket's routes have one source peer, so that a member's own can be left out of what it reads (lane.ts).
  */
 import type { AttributeTable } from "../rib/attributes.ts";
 import { none } from "../rib/adj-rib-in.ts";
 import { type PeerTable, peerOfLabel, type Role, roleClient } from "../rib/peer-table.ts";
-import { grown, type PrefixTable } from "../rib/prefixes.ts";
+import { grown } from "../rib/prefixes.ts";
 import { everyone, type Lane, only, soleReader } from "./lane.ts";
-import { type Packer, writeWithdraw } from "./pack.ts";
+import { type NlriTable, type Packer, writeWithdraw } from "./pack.ts";
 import { isReflected } from "./reflect.ts";
 
 export const windowPrefixes = 4096;
@@ -62,6 +63,11 @@ export class Window {
     this.#clusterId = attributes.self.clusterId;
   }
 
+  /** True if there may be no room for another change. */
+  get isFull(): boolean {
+    return this.#count > places - 2;
+  }
+
   /** Begins a window for the members of one lane, `to` their role. */
   begin(to: Role, members: Readers): void {
     this.#to = to;
@@ -97,7 +103,7 @@ export class Window {
   }
 
   /** Writes everything into the lane and empties the window. */
-  emit(lane: Lane, table: PrefixTable, packer: Packer): void {
+  emit(lane: Lane, table: NlriTable, packer: Packer): void {
     const bulk = this.#count >= bulkPrefixes;
     for (let bucket = 0; bucket < this.#buckets; bucket++) {
       const set = this.#set[bucket]!,
@@ -162,7 +168,7 @@ export class Window {
     return made;
   }
 
-  #alternative(table: PrefixTable, held: number): Uint8Array | undefined {
+  #alternative(table: NlriTable, held: number): Uint8Array | undefined {
     if (held === none) return undefined;
     const chain = { prefixes: this.prefixes, next: this.#nextHeld },
       parts: Uint8Array[] = [];

@@ -1,7 +1,13 @@
 /**
- * Adj-RIBs-In of one family as columns: one row per (prefix, peer), chained by prefix. A hot file; twin: test/bgp/rib-model.ts.
+ * Adj-RIBs-In of one family as columns: one row per (prefix, peer, path identifier), chained by prefix. A hot file; twin:
+ * test/bgp/rib-model.ts.
  *
- * Holds: at most one path per prefix and peer; the row keeps one hold on its attribute set; a row given back is reused.
+ * Path identifiers (RFC 7911): 0 where the peer gives none. The columns for them are made when the first other one comes, so
+ * that without ADD-PATH they cost nothing. A path is told with an identifier of ours: a function of the peer's address and the
+ * peer's identifier, so that it is the same after any churn and after a restart of ours; where two paths of one prefix would
+ * have the same, the later gets the next that is free.
+ *
+ * Holds: at most one path per prefix, peer and identifier; the row keeps one hold on its attribute set; a row given back is reused.
  * A path whose epoch is not its peer's is stale: of an earlier session, kept under graceful restart or waiting to be swept,
  * or not told again in a refresh under way.
  */
@@ -11,6 +17,13 @@ import { isOlder, type PeerTable } from "./peer-table.ts";
 
 export const none = -1;
 const noPrefix = 0xffff_ffff;
+/** Paths of one prefix that one peer may announce under ADD-PATH; further ones are refused and counted (ingest.ts). */
+export const mostPathsOfPeer = 256;
+
+/** What `set` did. */
+export const unchanged = 0;
+export const changed = 1;
+export const refused = -1;
 
 export class AdjRibIn {
   readonly #attributes: AttributeTable;
@@ -21,6 +34,8 @@ export class AdjRibIn {
   attributes = new Uint32Array(1024);
   next = new Int32Array(1024);
   epoch = new Uint16Array(1024);
+  #pathId: Uint32Array | undefined;
+  #toldId: Uint32Array | undefined;
   /** First path of each prefix, by prefix id, or `none`. */
   head = new Int32Array(1024).fill(none);
   #end = 0;
@@ -41,19 +56,35 @@ export class AdjRibIn {
     return this.#end;
   }
   get bytes(): number {
-    return this.prefix.byteLength + this.peer.byteLength + this.attributes.byteLength + this.next.byteLength + this.epoch.byteLength + this.head.byteLength;
+    const columns = [this.prefix, this.peer, this.attributes, this.next, this.epoch, this.head, this.#pathId, this.#toldId];
+    return columns.reduce((sum, column) => sum + (column?.byteLength ?? 0), 0);
   }
 
-  /** The path of this prefix from this peer, or `none`. */
-  find(prefix: number, peer: number): number {
+  /** The identifier the peer gave a path; 0 without ADD-PATH. */
+  pathIdOf(path: number): number {
+    return this.#pathId === undefined ? 0 : this.#pathId[path]!;
+  }
+  /** The identifier a path is told with to peers that take several. Never 0, and no two paths of a prefix have one. */
+  toldIdOf(path: number): number {
+    return this.#toldId === undefined ? this.#peers.pathId[this.peer[path]!]! : this.#toldId[path]!;
+  }
+
+  /** The path of this prefix from this peer with this identifier, or `none`. */
+  find(prefix: number, peer: number, pathId = 0): number {
+    const ids = this.#pathId;
+    if (ids === undefined && pathId !== 0) return none;
     let path = this.head[prefix]!;
-    while (path !== none && this.peer[path] !== peer) path = this.next[path]!;
+    while (path !== none && (this.peer[path] !== peer || (ids !== undefined && ids[path] !== pathId))) path = this.next[path]!;
     return path;
   }
 
-  /** Puts or replaces the path; true if anything but its freshness changed: the attributes, or who it is that has the peer's id. */
-  set(prefix: number, peer: number, attributes: number): boolean {
-    const path = this.find(prefix, peer),
+  /**
+   * Puts or replaces the path. `changed` if anything but its freshness did: the attributes, or who it is that has the peer's id.
+   * `refused`: it would be one more than a peer may have.
+   */
+  set(prefix: number, peer: number, attributes: number, pathId = 0): typeof unchanged | typeof changed | typeof refused {
+    if (pathId !== 0 && this.#pathId === undefined) this.#usePathIds();
+    const path = this.find(prefix, peer, pathId),
       column = peer * 2 + this.#family,
       epoch = this.#peers.epoch[column]!;
     if (path !== none) {
@@ -65,13 +96,15 @@ export class AdjRibIn {
         this.epoch[path] = epoch;
         this.#peers.old[column]!--;
       }
-      if (before === attributes) return isOther;
+      if (before === attributes) return isOther ? changed : unchanged;
       this.#attributes.retain(attributes);
       this.#attributes.release(before);
       this.attributes[path] = attributes;
-      return true;
+      return changed;
     }
+    if (this.#pathId !== undefined && this.#countOf(prefix, peer, epoch) >= mostPathsOfPeer) return refused;
     const made = this.#take();
+    if (this.#pathId !== undefined) this.#identify(made, prefix, peer, pathId);
     this.prefix[made] = prefix;
     this.peer[made] = peer;
     this.attributes[made] = attributes;
@@ -81,29 +114,79 @@ export class AdjRibIn {
     this.#attributes.retain(attributes);
     this.#peers.paths[column]!++;
     this.#live++;
+    return changed;
+  }
+
+  /** Gives a path other attributes; how fresh it is stays. True if they are others. */
+  restate(path: number, attributes: number): boolean {
+    const before = this.attributes[path]!;
+    if (before === attributes) return false;
+    this.#attributes.retain(attributes);
+    this.#attributes.release(before);
+    this.attributes[path] = attributes;
     return true;
   }
 
   /** Takes the path away; true if there was one. */
-  remove(prefix: number, peer: number): boolean {
+  remove(prefix: number, peer: number, pathId = 0): boolean {
+    const ids = this.#pathId;
+    if (ids === undefined && pathId !== 0) return false;
     let before: number = none,
       path = this.head[prefix]!;
-    while (path !== none && this.peer[path] !== peer) {
+    while (path !== none && (this.peer[path] !== peer || (ids !== undefined && ids[path] !== pathId))) {
       before = path;
       path = this.next[path]!;
     }
     if (path === none) return false;
+    this.#unlink(prefix, before, path);
+    return true;
+  }
+
+  /** Takes away a path that is known by its row. */
+  removePath(path: number): void {
+    const prefix = this.prefix[path]!;
+    let before: number = none;
+    for (let at = this.head[prefix]!; at !== path; at = this.next[at]!) before = at;
+    this.#unlink(prefix, before, path);
+  }
+
+  /** `before`: the path in front of it in the chain, or `none`. */
+  #unlink(prefix: number, before: number, path: number): void {
     if (before === none) this.head[prefix] = this.next[path]!;
     else this.next[before] = this.next[path]!;
     this.#attributes.release(this.attributes[path]!);
-    const column = peer * 2 + this.#family;
+    const column = this.peer[path]! * 2 + this.#family;
     this.#peers.paths[column]!--;
     if (this.epoch[path] !== this.#peers.epoch[column]) this.#peers.old[column]!--;
     this.prefix[path] = noPrefix;
     this.next[path] = this.#free;
     this.#free = path;
     this.#live--;
-    return true;
+  }
+
+  /** Paths of a peer for a prefix that are of this epoch: what an earlier session left does not stand in the way of new ones. */
+  #countOf(prefix: number, peer: number, epoch: number): number {
+    let count = 0;
+    for (let path = this.head[prefix]!; path !== none; path = this.next[path]!) if (this.peer[path] === peer && this.epoch[path] === epoch) count++;
+    return count;
+  }
+
+  /** Before the path is put into the chain of its prefix. */
+  #identify(path: number, prefix: number, peer: number, pathId: number): void {
+    let told = toldId(this.#peers.pathId[peer]!, pathId);
+    while (told === 0 || this.#isTold(prefix, told)) told = (told + 1) >>> 0;
+    this.#pathId![path] = pathId;
+    this.#toldId![path] = told;
+  }
+  #isTold(prefix: number, told: number): boolean {
+    for (let path = this.head[prefix]!; path !== none; path = this.next[path]!) if (this.#toldId![path] === told) return true;
+    return false;
+  }
+
+  #usePathIds(): void {
+    this.#pathId = new Uint32Array(this.prefix.length);
+    this.#toldId = new Uint32Array(this.prefix.length);
+    for (let path = 0; path < this.#end; path++) this.#toldId[path] = this.#peers.pathId[this.peer[path]!]!;
   }
 
   isUsed(path: number): boolean {
@@ -128,6 +211,8 @@ export class AdjRibIn {
       this.attributes = grown(this.attributes, size);
       this.next = grown(this.next, size);
       this.epoch = grown(this.epoch, size);
+      if (this.#pathId !== undefined) this.#pathId = grown(this.#pathId, size);
+      if (this.#toldId !== undefined) this.#toldId = grown(this.#toldId, size);
     }
     return path;
   }
@@ -141,4 +226,9 @@ export class AdjRibIn {
     this.head = grown(this.head, size);
     this.head.fill(none, before);
   }
+}
+
+/** The peer's own identifiers spread from that of the peer: no two of one peer meet, since the factor is odd. */
+function toldId(base: number, pathId: number): number {
+  return (base + Math.imul(pathId, 0x9e37_79b1)) >>> 0;
 }

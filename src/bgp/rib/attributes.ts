@@ -24,6 +24,8 @@ const longestNextHop = 32;
 export class AttributeTable {
   readonly self: Self;
   // columns by id
+  /** Of the path, here alone: part of what a set is, but not of its octets. */
+  weight = new Uint16Array(256);
   localPref = new Uint32Array(256);
   med = new Uint32Array(256);
   neighborAs = new Uint32Array(256);
@@ -50,6 +52,8 @@ export class AttributeTable {
   readonly #pages: Uint8Array[] = [];
   #arenaAt = pageSize; // within the last page
   readonly #scan: Scanned = emptyScan();
+  /** Of the set that is looked for or added now. */
+  #weight = 0;
 
   constructor(self: Self) {
     this.self = self;
@@ -87,8 +91,9 @@ export class AttributeTable {
    * Interns a set given as values, as the slow path has them: whatever the scan leaves to the rows (sets in the AS path,
    * several large communities, unknown attributes, …) is described from the values instead. `nextHop` as in `intern`.
    * 0 if there are more octets than an UPDATE can hold: AS numbers of a two-octet peer take twice the room in here.
+   * `weight`: at most 65535.
    */
-  internValues(values: PathAttributes, nextHop: Uint8Array | undefined): number {
+  internValues(values: PathAttributes, nextHop: Uint8Array | undefined, weight = 0): number {
     const writer = new Writer(512);
     encodeAttributes(values, writer, { fourOctetAs: true });
     const end = writer.length,
@@ -96,11 +101,13 @@ export class AttributeTable {
     if (end > mostOctets) return 0;
     if (nextHop) writer.put(nextHop);
     const bytes = writer.written;
-    const hash = hashOf(bytes, 0, end, end, size),
+    this.#weight = weight;
+    const hash = hashOf(bytes, 0, end, end, size) ^ Math.imul(weight, 0x9e3779b1),
       known = this.#find(hash, bytes, 0, end, end, size);
-    if (known !== 0) return known;
-    describe(values, bytes.subarray(0, end), this.self, this.#scan);
-    return this.#add(hash, bytes, 0, end, end, size);
+    if (known === 0) describe(values, bytes.subarray(0, end), this.self, this.#scan);
+    const id = known === 0 ? this.#add(hash, bytes, 0, end, end, size) : known;
+    this.#weight = 0;
+    return id;
   }
 
   retain(id: number): void {
@@ -174,6 +181,7 @@ export class AttributeTable {
     const scan = this.#scan,
       length = end - start,
       id = this.#take(Math.ceil((length + nextHop) / unit));
+    this.weight[id] = this.#weight;
     this.localPref[id] = scan.localPref;
     this.med[id] = scan.med;
     this.neighborAs[id] = scan.neighborAs;
@@ -237,7 +245,7 @@ export class AttributeTable {
   }
 
   #equals(id: number, b: Uint8Array, start: number, end: number, nextHopAt: number, nextHop: number): boolean {
-    if (this.#length[id] !== end - start || this.#nextHop[id] !== nextHop) return false;
+    if (this.#length[id] !== end - start || this.#nextHop[id] !== nextHop || this.weight[id] !== this.#weight) return false;
     const place = this.#place[id]!,
       page = this.#pages[place >>> pageShift]!;
     let at = (place & pageMask) * unit;
@@ -280,6 +288,7 @@ export class AttributeTable {
 
   #growColumns(): void {
     const size = this.#refs.length * 2;
+    this.weight = grown(this.weight, size);
     this.localPref = grown(this.localPref, size);
     this.med = grown(this.med, size);
     this.neighborAs = grown(this.neighborAs, size);

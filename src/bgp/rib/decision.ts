@@ -38,7 +38,7 @@ export class Decision {
     // RFC 9494 §4.4: stale for long comes after everything else, before anything is compared
     const stale = (set.flags[x]! & flagLongLivedStale) - (set.flags[y]! & flagLongLivedStale);
     if (stale !== 0) return stale;
-    return set.localPref[y]! - set.localPref[x]! || set.asLength[x]! - set.asLength[y]! || set.origin[x]! - set.origin[y]!;
+    return set.weight[y]! - set.weight[x]! || set.localPref[y]! - set.localPref[x]! || set.asLength[x]! - set.asLength[y]! || set.origin[x]! - set.origin[y]!;
   }
 
   /** The steps behind MED. */
@@ -82,6 +82,31 @@ export class Decision {
       if (path !== top && this.compareRank(path, top) !== 0) continue;
       if (medsDiffer && this.#fallsByMed(path, first)) continue;
       if (best === none || this.compareRest(path, best) < 0) best = path;
+    }
+    return best;
+  }
+
+  /** Brings the best `count` of some paths of one prefix to the front, best first: each the best of those that are left. */
+  bringForward(paths: number[], count: number): void {
+    for (let n = 0; n < count && n < paths.length; n++) {
+      const at = this.#placeOfBest(paths, n),
+        best = paths[at]!;
+      paths[at] = paths[n]!;
+      paths[n] = best;
+    }
+  }
+
+  /** `#choose` among paths[from…]. */
+  #placeOfBest(paths: readonly number[], from: number): number {
+    let best = from;
+    for (let n = from + 1; n < paths.length; n++) if (this.compareRank(paths[n]!, paths[best]!) < 0) best = n;
+    const top = paths[best]!;
+    best = none;
+    for (let n = from; n < paths.length; n++) {
+      const path = paths[n]!;
+      if (this.compareRank(path, top) !== 0) continue;
+      if (paths.some((other, m) => m >= from && other !== path && this.isBeatenByMed(path, other) && this.compareRank(other, path) === 0)) continue;
+      if (best === none || this.compareRest(path, paths[best]!) < 0) best = n;
     }
     return best;
   }

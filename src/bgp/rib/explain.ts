@@ -16,6 +16,8 @@ export interface Candidate {
   readonly pathId: number;
   /** 1 if it has LLGR_STALE. */
   readonly longLivedStale: number;
+  /** A policy's, for this speaker alone. */
+  readonly weight: number;
   readonly localPref: number;
   readonly asPathLength: number;
   readonly origin: number;
@@ -36,6 +38,7 @@ export interface Step {
 
 export const steps: readonly Step[] = [
   { name: "not stale for long", source: "RFC 9494 §4.4", prefer: (a, b) => a.longLivedStale - b.longLivedStale },
+  { name: "highest weight", source: "local choice", prefer: (a, b) => b.weight - a.weight },
   { name: "highest LOCAL_PREF", source: "RFC 4271 §9.1.1", prefer: (a, b) => b.localPref - a.localPref },
   { name: "shortest AS_PATH", source: "RFC 4271 §9.1.2.2 a", prefer: (a, b) => a.asPathLength - b.asPathLength },
   { name: "lowest ORIGIN", source: "RFC 4271 §9.1.2.2 b", prefer: (a, b) => a.origin - b.origin },
@@ -80,6 +83,7 @@ export function candidatesOf(prefix: number, table: AdjRibIn, attributes: Attrib
       peer,
       pathId: table.pathIdOf(path),
       longLivedStale: attributes.flags[set]! & flagLongLivedStale ? 1 : 0,
+      weight: attributes.weight[set]!,
       localPref: attributes.localPref[set]!,
       asPathLength: attributes.asLength[set]!,
       origin: attributes.origin[set]!,

@@ -15,11 +15,16 @@ export interface ImportEdge {
   readonly remoteAs: number | undefined;
   /** We are about to shut the session down: its routes are the last to use. */
   readonly shutdown: boolean;
+  /** What carries GRACEFUL_SHUTDOWN is the last to use: from outside; inside the AS LOCAL_PREF says so already. */
+  readonly heedsShutdown: boolean;
 }
+
+export const noEdge: ImportEdge = { asRole: undefined, remoteAs: undefined, shutdown: false, heedsShutdown: true };
 
 export function importEdge(session: SessionSettings): ImportEdge {
   const { asRole, remoteAs } = session;
-  return { asRole, remoteAs: asRole && remoteAs, shutdown: session.gracefulShutdown === true };
+  if (session.role !== "external") return { ...noEdge, heedsShutdown: false };
+  return { asRole, remoteAs: asRole && remoteAs, shutdown: session.gracefulShutdown === true, heedsShutdown: true };
 }
 
 export class EdgeFilter {
@@ -56,7 +61,8 @@ export class EdgeFilter {
   /** The set to keep of what the policy accepted. */
   after(set: number): number {
     if (set === 0) return 0;
-    return this.#edge.shutdown || this.#attributes.flags[set]! & flagGracefulShutdown ? this.#last.of(set) : set;
+    const { shutdown, heedsShutdown } = this.#edge;
+    return shutdown || (heedsShutdown && this.#attributes.flags[set]! & flagGracefulShutdown) ? this.#last.of(set) : set;
   }
 
   close(): void {

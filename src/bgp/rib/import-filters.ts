@@ -1,11 +1,12 @@
 /** Import policies by peer. Neighbours with the same policies share one filter, and with it what it has rewritten already. */
-import type { PolicySettings } from "#base/settings.ts";
-import { type CompiledPolicies, compilePolicies, type ImportFilter } from "../policy.ts";
-import type { AttributeTable } from "./attributes.ts";
-import { EdgeFilter, type ImportEdge } from "./import-edge.ts";
-import { roleExternal } from "./peer-table.ts";
+import type { CompiledPolicies, PolicyParts } from "../policy/compiled-policies.ts";
+import type { PolicyBook } from "../policy/policy-book.ts";
+import { EdgeFilter, type ImportEdge, noEdge } from "./import-edge.ts";
+import type { LocRib } from "./loc-rib.ts";
+import type { Role } from "./peer-table.ts";
 
-const noEdge: ImportEdge = { asRole: undefined, remoteAs: undefined, shutdown: false };
+/** Answers the set to keep instead of what came (often the same), or 0 for none. */
+export type ImportFilter = (rib: LocRib, prefix: number, set: number, peer: number) => number;
 
 interface Shared {
   readonly key: string;
@@ -16,13 +17,15 @@ interface Shared {
 }
 
 export class ImportFilters {
-  readonly #attributes: AttributeTable;
+  readonly #book: PolicyBook;
+  readonly #parts: PolicyParts;
   readonly #shared = new Map<string, Shared>();
   readonly #ofPeer = new Map<number, Shared>();
   readonly #byPeer = new Map<number, ImportFilter>();
 
-  constructor(attributes: AttributeTable) {
-    this.#attributes = attributes;
+  constructor(book: PolicyBook, parts: PolicyParts) {
+    this.#book = book;
+    this.#parts = parts;
   }
 
   /** A peer that is not in here is believed as it is. */
@@ -30,13 +33,13 @@ export class ImportFilters {
     return this.#byPeer;
   }
 
-  /** Gives a peer its policies, or none. True if they are not those it had. */
-  use(peer: number, policies: readonly PolicySettings[] | undefined, edge: ImportEdge = noEdge): boolean {
-    const key = policies && JSON.stringify([policies, edge]),
+  /** Gives a peer the policies of these names, or none. True if they are not those it had. */
+  use(peer: number, names: readonly string[] | undefined, edge: ImportEdge = noEdge): boolean {
+    const key = names && JSON.stringify([this.#book.keyOf(names), edge]),
       before = this.#ofPeer.get(peer);
     if (before?.key === key) return false;
     if (key !== undefined) {
-      const shared = this.#shared.get(key) ?? this.#compile(key, policies!, edge);
+      const shared = this.#shared.get(key) ?? this.#compile(key, names!, edge);
       shared.users++;
       this.#ofPeer.set(peer, shared);
       this.#byPeer.set(peer, shared.filter);
@@ -52,12 +55,13 @@ export class ImportFilters {
     return true;
   }
 
-  #compile(key: string, policies: readonly PolicySettings[], around: ImportEdge): Shared {
-    const compiled = compilePolicies(policies, this.#attributes, "import");
-    const edge = new EdgeFilter(around, this.#attributes);
-    const filter: ImportFilter = (rib, prefix, set) => {
+  #compile(key: string, names: readonly string[], around: ImportEdge): Shared {
+    const { attributes, peers } = this.#parts,
+      compiled = this.#book.compile(names, this.#parts);
+    const edge = new EdgeFilter(around, attributes);
+    const filter: ImportFilter = (rib, prefix, set, peer) => {
       const seen = edge.before(set);
-      return seen === 0 ? 0 : edge.after(compiled.filter(rib, prefix, seen, roleExternal));
+      return seen === 0 ? 0 : edge.after(compiled.filter(rib, prefix, seen, peers.role[peer]! as Role, peer));
     };
     const shared = { key, compiled, edge, filter, users: 0 };
     this.#shared.set(key, shared);

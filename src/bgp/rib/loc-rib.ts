@@ -5,7 +5,7 @@
  * In: `put` and `withdraw` as UPDATEs arrive. Out: `settle` decides some prefixes and names those whose choice changed.
  * Holds: `best` of a prefix that waits may be `unsettled`; whoever needs it now asks `bestOf`, which decides at once.
  */
-import { AdjRibIn, none } from "./adj-rib-in.ts";
+import { AdjRibIn, changed, none, unchanged } from "./adj-rib-in.ts";
 import type { AttributeTable } from "./attributes.ts";
 import { Decision } from "./decision.ts";
 import type { PeerTable } from "./peer-table.ts";
@@ -39,28 +39,47 @@ export class LocRib {
     return this.prefixes.bytes + this.adjRibIn.bytes + this.#best.byteLength;
   }
 
-  put(prefix: number, peer: number, attributes: number): void {
+  /** False if the peer may have no further path of the prefix: then nothing changed. */
+  put(prefix: number, peer: number, attributes: number, pathId = 0): boolean {
     if (prefix >= this.#best.length) this.#grow(prefix);
-    if (!this.adjRibIn.set(prefix, peer, attributes)) return;
+    const done = this.adjRibIn.set(prefix, peer, attributes, pathId);
+    if (done !== changed) return done === unchanged;
     const best = this.#best[prefix]!;
     if (best >= 0 && this.adjRibIn.peer[best] === peer) this.#unsettle(prefix);
     this.dirty.push(prefix);
+    return true;
   }
 
-  withdraw(prefix: number, peer: number): boolean {
+  /** Other attributes for a path that is no fresher for it. */
+  restate(path: number, attributes: number): void {
+    if (!this.adjRibIn.restate(path, attributes)) return;
+    const prefix = this.adjRibIn.prefix[path]!;
+    if (this.#best[prefix] === path) this.#unsettle(prefix);
+    this.dirty.push(prefix);
+  }
+
+  withdraw(prefix: number, peer: number, pathId = 0): boolean {
     if (prefix >= this.#best.length) return false;
     const best = this.#best[prefix]!,
       wasBest = best >= 0 && this.adjRibIn.peer[best] === peer;
-    if (!this.adjRibIn.remove(prefix, peer)) return false;
+    if (!this.adjRibIn.remove(prefix, peer, pathId)) return false;
     if (wasBest) this.#unsettle(prefix);
     this.dirty.push(prefix);
     return true;
   }
 
+  /** Withdraws a path that is known by its row. */
+  withdrawPath(path: number): void {
+    const prefix = this.adjRibIn.prefix[path]!;
+    if (this.#best[prefix] === path) this.#unsettle(prefix);
+    this.adjRibIn.removePath(path);
+    this.dirty.push(prefix);
+  }
+
   /** The prefix was announced and is not believed: what the peer said of it before goes, and the id too if nobody needs it. */
-  refuse(prefix: number, peer: number): void {
+  refuse(prefix: number, peer: number, pathId = 0): void {
     if (prefix >= this.#best.length) this.#grow(prefix);
-    if (!this.withdraw(prefix, peer)) this.dirty.push(prefix);
+    if (!this.withdraw(prefix, peer, pathId)) this.dirty.push(prefix);
   }
 
   /** The chosen path, or `none`; never unsettled. */

@@ -23,6 +23,8 @@ export function roleNumber(role: PeerRole): Role {
 export const peerIds = 0x2000;
 export const peerOfLabel = (label: number): number => label & (peerIds - 1);
 const epochs = 0x1_0000;
+/** The path identifier of locally originated routes. */
+export const ownPathId = 1;
 
 /** True if epoch `a` is before `b`. They go round: a peer has fewer than half of all of them in its paths (stale.ts). */
 export function isOlder(a: number, b: number): boolean {
@@ -46,7 +48,13 @@ export class PeerTable {
   since = new Uint16Array(64 * 2);
   /** The peer's id, and in the bits above how often its routes began to read otherwise (BGP Identifier, external or not). */
   label = new Uint16Array(64);
+  /** What a path of the peer is told with to those who take several (RFC 7911), where the peer gives none: from its address. */
+  pathId = new Uint32Array(64);
+  /** By peer and family: 1 if the peer's prefixes come with path identifiers. */
+  givesPathIds = new Uint8Array(64 * 2);
   readonly terms: (SessionTerms | undefined)[] = [];
+  /** What policies may call the peer: its name, its address, the range it came out of. A new list for each session. */
+  readonly names: (readonly string[] | undefined)[] = [];
 
   get end(): number {
     return this.role.length;
@@ -66,7 +74,9 @@ export class PeerTable {
     this.terms[peer] = terms;
     const words = addressWords(terms.remote);
     for (let w = 0; w < 4; w++) this.#address[peer * 4 + w] = words[w]!;
+    this.pathId[peer] = this.#pathIdOf(peer, words);
     for (const family of [ipv4Unicast, ipv6Unicast] as const) {
+      this.givesPathIds[peer * 2 + family] = terms.addPath?.some((one) => one.family === family && one.receive) ? 1 : 0;
       this.beginEpoch(peer, family);
       if (!isSame) this.since[peer * 2 + family] = this.epoch[peer * 2 + family]!;
     }
@@ -99,6 +109,13 @@ export class PeerTable {
     return 0;
   }
 
+  /** The same after a restart of ours, if the addresses are; no two peers have one. */
+  #pathIdOf(peer: number, words: readonly number[]): number {
+    let id = words.reduce((mixed, word) => Math.imul(mixed ^ word, 0x85eb_ca6b) ^ (mixed >>> 13), 0x9e37_79b1) >>> 0;
+    while (id <= ownPathId || this.pathId.some((other, at) => other === id && at !== peer)) id = (id + 1) >>> 0;
+    return id;
+  }
+
   #room(peer: number): void {
     if (peer < this.role.length) return;
     let size = this.role.length;
@@ -108,6 +125,8 @@ export class PeerTable {
     this.remoteAs = grown(this.remoteAs, size);
     this.epoch = grown(this.epoch, size * 2);
     this.label = grown(this.label, size);
+    this.pathId = grown(this.pathId, size);
+    this.givesPathIds = grown(this.givesPathIds, size * 2);
     this.old = grown(this.old, size * 2);
     this.since = grown(this.since, size * 2);
     this.up = grown(this.up, size);

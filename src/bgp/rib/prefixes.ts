@@ -16,6 +16,7 @@ const blockPrefixes = 128;
 
 export class PrefixTable {
   readonly family: Family;
+  readonly longestNlri: number;
   readonly #words: number;
   #keys: Uint32Array; // `#words` words for each id, most significant first
   #lengths: Uint8Array;
@@ -32,6 +33,8 @@ export class PrefixTable {
   /** What `internBlock` and `findBlock` answer: ids, -1 for one that is not known; the first `blockCount` of them. */
   readonly block = new Int32Array(blockPrefixes);
   blockCount = 0;
+  /** Beside `block`: the path identifiers in front of the prefixes (RFC 7911 §3), if there were any. */
+  readonly blockPathIds = new Uint32Array(blockPrefixes);
   readonly #blockKeys: Uint32Array;
   readonly #blockLengths = new Uint8Array(blockPrefixes);
   readonly #blockHashes = new Int32Array(blockPrefixes);
@@ -41,6 +44,7 @@ export class PrefixTable {
   constructor(family: Family, capacity = 1024) {
     this.family = family;
     this.#words = family === 4 ? 1 : 4;
+    this.longestNlri = 1 + 4 * this.#words;
     this.#keys = new Uint32Array(capacity * this.#words);
     this.#lengths = new Uint8Array(capacity);
     this.#index = new Int32Array(capacity * 4);
@@ -71,9 +75,12 @@ export class PrefixTable {
     return this.#find(this.#hash(length), length);
   }
 
-  /** `intern` for a block of NLRI from bytes[at] on, none at `end` or beyond. Answers the offset behind them; ids in `block`. */
-  internBlock(bytes: Uint8Array, at: number, end: number): number {
-    const next = this.#loadBlock(bytes, at, end);
+  /**
+   * `intern` for a block of NLRI from bytes[at] on, none at `end` or beyond. Answers the offset behind them; ids in `block`.
+   * `hasPathIds`: each has a path identifier in front.
+   */
+  internBlock(bytes: Uint8Array, at: number, end: number, hasPathIds = false): number {
+    const next = this.#loadBlock(bytes, at, end, hasPathIds);
     for (let i = 0; i < this.blockCount; i++) {
       this.#select(i);
       this.block[i] = this.#intern(this.#blockHashes[i]!, this.#blockLengths[i]!);
@@ -82,8 +89,8 @@ export class PrefixTable {
   }
 
   /** `find` for a block of NLRI, as `internBlock`. */
-  findBlock(bytes: Uint8Array, at: number, end: number): number {
-    const next = this.#loadBlock(bytes, at, end);
+  findBlock(bytes: Uint8Array, at: number, end: number, hasPathIds = false): number {
+    const next = this.#loadBlock(bytes, at, end, hasPathIds);
     for (let i = 0; i < this.blockCount; i++) {
       this.#select(i);
       this.block[i] = this.#find(this.#blockHashes[i]!, this.#blockLengths[i]!);
@@ -113,6 +120,10 @@ export class PrefixTable {
   headOf(id: number): number {
     return this.#keys[id * this.#words]!;
   }
+  /** One of the 32-bit words of the address, most significant first: one of IPv4, four of IPv6. */
+  wordOf(id: number, word: number): number {
+    return this.#keys[id * this.#words + word]!;
+  }
   /** True if the prefix lies within the first `length` bits of `octets` (4 or 16 of them). */
   isWithin(id: number, octets: Uint8Array, length: number): boolean {
     if (this.#lengths[id]! < length) return false;
@@ -127,7 +138,7 @@ export class PrefixTable {
     return id < this.#next && this.#lengths[id] !== 255;
   }
 
-  /** Writes the NLRI form (length octet, then as few octets as hold it) and returns the offset behind it. At most 17 octets. */
+  /** Writes the NLRI form (length octet, then as few octets as hold it) and returns the offset behind it. At most `longestNlri` octets. */
   write(id: number, out: Uint8Array, at: number): number {
     const length = this.#lengths[id]!,
       size = (length + 7) >> 3,
@@ -172,11 +183,15 @@ export class PrefixTable {
     }
   }
 
-  #loadBlock(bytes: Uint8Array, start: number, end: number): number {
+  #loadBlock(bytes: Uint8Array, start: number, end: number, hasPathIds: boolean): number {
     const words = this.#words;
     let at = start,
       count = 0;
     for (; at < end && count < blockPrefixes; count++) {
+      if (hasPathIds) {
+        this.blockPathIds[count] = (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!;
+        at += 4;
+      }
       const length = bytes[at]!;
       this.#load(bytes, at + 1, length);
       for (let w = 0; w < words; w++) this.#blockKeys[count * words + w] = this.#key[w]!;

@@ -9,26 +9,34 @@ import type { Ip } from "#base/ip.ts";
 import { familyOf, ipBytes } from "#base/ip.ts";
 import { note, type Note } from "#base/note.ts";
 import { type Prefix, prefixFamily, prefixParts } from "#base/prefix.ts";
-import type { PolicySettings, SessionSettings } from "#base/settings.ts";
+import type { PolicySettings } from "#base/policy-settings.ts";
+import type { PathCount, SessionSettings } from "#base/settings.ts";
 import { after, type Instant, millis, sooner } from "#base/time.ts";
 import type { PathAttributes } from "#wire/bgp/attribute.ts";
+import { refreshSubtype } from "#wire/bgp/constants.ts";
 import { encodeRouteRefresh } from "#wire/bgp/message.ts";
-import { peerFault } from "#wire/bgp/notification.ts";
-import { compilePolicies } from "../policy.ts";
+import { explainPlace, type PolicyParts } from "../policy/compiled-policies.ts";
+import { PolicyBook } from "../policy/policy-book.ts";
+import { exportEdge, openEdge } from "../reflector/edge.ts";
 import { Exporter } from "../reflector/export.ts";
 import { Packer } from "../reflector/pack.ts";
-import { type GroupParts, UpdateGroup } from "../reflector/update-group.ts";
+import { type GroupParts, type Marks, UpdateGroup } from "../reflector/update-group.ts";
 import { Window } from "../reflector/window.ts";
 import { type FamilyIndex, ipv4Unicast, ipv6Unicast, type NotificationFault, type SessionEnd, type SessionTerms } from "../terms.ts";
-import { none } from "./adj-rib-in.ts";
+import { mostPathsOfPeer, none } from "./adj-rib-in.ts";
 import { AttributeTable } from "./attributes.ts";
 import { Deferral } from "./deferral.ts";
+import { importEdge } from "./import-edge.ts";
 import { ImportFilters } from "./import-filters.ts";
-import { Ingest } from "./ingest.ts";
+import { Ingest, type Malformed, type Treatments } from "./ingest.ts";
 import { LocRib } from "./loc-rib.ts";
-import { localPeer, PeerTable, type Role, roleExternal, roleLocal, roleMonitor, roleNumber } from "./peer-table.ts";
+import { MalformedUpdates, prefixesOf, wholeUpdate } from "./malformed.ts";
+import { OriginCheck } from "./origin-check.ts";
+import { localPeer, ownPathId, PeerTable, type Role, roleExternal, roleLocal, roleMonitor, roleNumber } from "./peer-table.ts";
+import { PrefixLimits } from "./prefix-limits.ts";
 import type { Self } from "./scan.ts";
-import { StalePaths } from "./stale.ts";
+import { type Expiry, StalePaths } from "./stale.ts";
+import { type Tolerance, toleranceOf } from "./tolerance.ts";
 
 export interface RibSettings extends Omit<Self, "addresses"> {
   readonly address: Ip;
@@ -51,20 +59,62 @@ export interface Reconfigured {
   readonly reset: readonly number[];
 }
 
+/** What the log says of times that are over (stale.ts). */
+const expiries: Readonly<Record<Expiry, readonly [event: string, text: string]>> = {
+  gone: ["bgp.stale-expired", "the time to keep its routes while it restarts is over; what it has not announced again is withdrawn (RFC 4724 §4.2)"],
+  "long-lived": ["bgp.long-lived-stale", "it has not come back in its restart time; its routes stay, as the last to use (LLGR_STALE, RFC 9494 §4.2)"],
+  refresh: ["bgp.refresh-unended", "it began a refresh and did not end it in time; what it has not told again is withdrawn (RFC 7313 §4)"],
+};
+
+const noTreatments: Treatments = new Map();
+/** What became of a malformed UPDATE, for people. */
+const becameOf = {
+  discard: "its routes were kept without the bad attribute",
+  withdraw: "its routes were withdrawn",
+  reset: "the session was reset for it",
+} as const;
+
+/** How messages to a peer are written, as the OPENs agreed. */
+interface MessageForm {
+  readonly fourOctetAs: boolean;
+  /** Up to 65,535 octets (RFC 8654). */
+  readonly extended: boolean;
+  /** RFC 7911. */
+  readonly paths: PathCount;
+  /** RFC 8950; IPv4 alone. */
+  readonly ipv6NextHop: boolean;
+}
+
+function messageForm(family: FamilyIndex, terms: SessionTerms): MessageForm {
+  const paths = terms.addPath?.find((one) => one.family === family)?.send ?? 0;
+  const ipv6NextHop = family === ipv4Unicast && terms.extendedNextHop === true;
+  return { fourOctetAs: terms.fourOctetAs, extended: terms.extendedMessages, paths, ipv6NextHop };
+}
+
+const tooManyPaths = `the peer announced more than the ${mostPathsOfPeer} paths of one prefix it may (RFC 7911); further ones are refused and counted`;
+
 export class Rib {
   readonly attributes: AttributeTable;
   readonly peers = new PeerTable();
   readonly ribs: readonly [LocRib, LocRib];
   readonly deferral = new Deferral();
+  readonly malformed = new MalformedUpdates();
   readonly #settings: RibSettings;
   readonly #stale: StalePaths;
   readonly #ingest: Ingest;
   readonly #filters: ImportFilters;
-  #policies: Readonly<Record<string, PolicySettings>>;
+  readonly #tolerances = new Map<number, Tolerance>();
+  readonly #prefixLimits = new PrefixLimits(this.peers);
+  readonly #treatments = new Map<number, Treatments>();
+  readonly policies: PolicyBook;
+  /** By whom pod CIDRs are taken: nobody is asked until it is told who holds what. */
+  readonly origins: OriginCheck;
   readonly #groups: readonly [Map<string, UpdateGroup>, Map<string, UpdateGroup>] = [new Map(), new Map()];
+  /** Prefixes we originate. */
+  readonly #own: readonly [Set<number>, Set<number>] = [new Set(), new Set()];
   readonly #groupOf: readonly [Map<number, UpdateGroup>, Map<number, UpdateGroup>] = [new Map(), new Map()];
   readonly #session = new Map<number, SessionSettings>();
-  readonly #packers: { readonly four: Packer; readonly two: Packer };
+  readonly #packers = new Map<string, Packer>();
   readonly #window: Window;
   #changes = new Set<Prefix>();
   #notes: Note[] = [];
@@ -74,31 +124,30 @@ export class Rib {
 
   constructor(settings: RibSettings) {
     this.#settings = settings;
-    this.#policies = settings.policies;
+    this.policies = new PolicyBook(settings.policies);
     const { asn, routerId, clusterId, address, address6 } = settings;
     this.attributes = new AttributeTable({ asn, routerId, clusterId, addresses: [address, address6].filter((ip) => ip !== undefined).map(ipBytes) });
-    this.#filters = new ImportFilters(this.attributes);
+    this.#filters = new ImportFilters(this.policies, this.#policyParts("import", [address, address6]));
     this.ribs = [new LocRib(ipv4Unicast, this.attributes, this.peers), new LocRib(ipv6Unicast, this.attributes, this.peers)];
-    this.#stale = new StalePaths(this.peers, this.ribs);
-    this.#packers = { four: new Packer(this.attributes, true), two: new Packer(this.attributes, false) };
+    this.origins = new OriginCheck({ attributes: this.attributes, peers: this.peers, ribs: this.ribs });
+    this.#stale = new StalePaths(this.peers, this.ribs, this.attributes);
     this.#window = new Window(this.attributes, this.peers);
     this.peers.role[localPeer] = roleLocal;
     this.peers.routerId[localPeer] = settings.routerId;
     this.peers.up[localPeer] = 1;
+    this.peers.pathId[localPeer] = ownPathId;
     this.#ingest = new Ingest({
       attributes: this.attributes,
       peers: this.peers,
       ribs: this.ribs,
       filters: this.#filters.byPeer,
+      origins: this.origins,
+      treatments: this.#treatments,
+      tolerances: this.#tolerances,
       events: {
         endOfRib: (peer, family) => this.#endOfRib(peer, family),
-        malformed: (peer, treatment, text) =>
-          this.#note(
-            "warn",
-            "bgp.malformed",
-            `an UPDATE was malformed and its routes were ${treatment === "withdraw" ? "withdrawn" : "kept without the bad attribute"} (RFC 7606): ${text}`,
-            peer,
-          ),
+        tooManyPaths: (peer) => this.#note("warn", "bgp.too-many-paths", tooManyPaths, peer),
+        malformed: (peer, found, b, start, end) => this.#malformed(peer, found, wholeUpdate(b, start, end)),
       },
     });
   }
@@ -109,6 +158,7 @@ export class Rib {
     const isSame = this.peers.open(peer, terms);
     this.#session.set(peer, session);
     this.#useImport(peer, terms, session);
+    this.#useTreatments(peer, session);
     this.#stale.up(peer, terms, isSame, after(now, millis((session.gracefulRestart?.staleSeconds ?? 0) * 1000)));
     for (const family of terms.families) {
       const group = this.#group(family, terms, session);
@@ -125,7 +175,10 @@ export class Rib {
     if (!terms || this.peers.up[peer] === 0) return;
     this.peers.close(peer);
     this.#stale.down(peer, terms, end.retain, now);
+    this.origins.down(peer);
     this.#filters.use(peer, undefined);
+    this.#tolerances.delete(peer);
+    this.#treatments.delete(peer);
     this.#session.delete(peer);
     this.deferral.down(peer);
     this.#leaveGroups(peer);
@@ -141,7 +194,7 @@ export class Rib {
 
   /** Policies by name, as they are from now on; `reconfigure` makes them count for sessions that run. */
   usePolicies(policies: Readonly<Record<string, PolicySettings>>): void {
-    this.#policies = policies;
+    this.policies.use(policies);
   }
 
   /**
@@ -156,7 +209,8 @@ export class Rib {
         terms = this.peers.terms[peer];
       if (!session || !terms || this.peers.up[peer] === 0) continue;
       this.#session.set(peer, session);
-      if (!this.#useImport(peer, terms, session)) continue;
+      const judgedAnew = [this.#useImport(peer, terms, session), this.#useTreatments(peer, session)];
+      if (!judgedAnew.includes(true)) continue;
       if (terms.routeRefresh) ask.push(peer);
       else reset.add(peer);
     }
@@ -164,7 +218,7 @@ export class Rib {
     return { ask: ask.filter((peer) => !reset.has(peer)), reset: [...reset] };
   }
 
-  /** A group whose members change alike is told anew in place. Answers the members of others that do not belong there any more. */
+  /** A group whose members change alike is told anew in place, and others move. Answers those who cannot do so in their session. */
   #regroup(family: FamilyIndex): number[] {
     const groups = this.#groups[family],
       strays: number[] = [];
@@ -175,14 +229,30 @@ export class Rib {
         next = keys[0];
       if (next === undefined || keys.every((each) => each === key)) continue;
       if (groups.has(next) || keys.some((each) => each !== next)) {
-        strays.push(...members.filter((_, i) => keys[i] !== key).map(({ peer }) => peer));
+        for (const { peer, terms, session } of members.filter((_, i) => keys[i] !== key))
+          if (!this.#moveTo(this.#group(family, terms, session), peer, group)) strays.push(peer);
         continue;
       }
       groups.delete(key);
       groups.set(next, group);
       group.retell(this.#exporter(family, members[0]!.terms, members[0]!.session));
     }
+    this.#closeEmptyGroups();
     return strays;
+  }
+  /** False if the peer cannot be told to forget what the other group does not tell: then it needs a new session. */
+  #moveTo(group: UpdateGroup, peer: number, from: UpdateGroup): boolean {
+    if (group === from) return true;
+    const family = this.#groupOf[0].get(peer) === from ? ipv4Unicast : ipv6Unicast;
+    if (!this.peers.terms[peer]!.enhancedRefresh) return false;
+    group.take(peer, from, this.#marks(peer, family));
+    this.#groupOf[family].set(peer, group);
+    return true;
+  }
+  #marks(peer: number, family: FamilyIndex): Marks {
+    const enhanced = this.peers.terms[peer]!.enhancedRefresh,
+      mark = (subtype: 1 | 2): Uint8Array | undefined => (enhanced ? encodeRouteRefresh({ afi: family + 1, safi: 1, subtype }) : undefined);
+    return { first: mark(refreshSubtype.begin), last: mark(refreshSubtype.end) };
   }
 
   /**
@@ -194,8 +264,8 @@ export class Rib {
       let group = this.#groups[rib.family].get(monitors);
       if (!group) {
         const family = rib.family === ipv4Unicast ? 4 : 6;
-        const exporter = new Exporter({ to: roleMonitor, family, self: undefined, nextHopSelf: false, policy: undefined }, this.attributes);
-        group = this.#makeGroup(rib, roleMonitor, exporter, this.#packers.four);
+        const exporter = new Exporter({ to: roleMonitor, family, self: undefined, edge: openEdge, policy: undefined }, this.attributes);
+        group = this.#makeGroup(rib, roleMonitor, exporter, { fourOctetAs: true, extended: true, paths: 0, ipv6NextHop: true });
         this.#groups[rib.family].set(monitors, group);
       }
       this.#groupOf[rib.family].set(reader, group);
@@ -209,11 +279,11 @@ export class Rib {
   update(peer: number, bytes: Uint8Array, start: number, end: number): NotificationFault | undefined {
     const fault = this.#ingest.update(peer, bytes, start, end);
     if (fault) return fault;
-    const most = this.#session.get(peer)?.maxPrefixes;
-    // what an earlier session left and this one has not told again is on its way out, or will be told again
-    if (most === undefined || this.peers.holds(peer) - this.peers.holdsOld(peer) <= most) return undefined;
-    const data = Uint8Array.of(0, 1, 1, most >>> 24, (most >>> 16) & 255, (most >>> 8) & 255, most & 255);
-    return peerFault(6, 1, `the peer announced more than the ${most} prefixes it may (maxPrefixes)`, data);
+    const session = this.#session.get(peer);
+    if (session?.maxPrefixes === undefined) return undefined;
+    const found = this.#prefixLimits.check(peer, session.maxPrefixes, session.prefixWarningPercent);
+    if (found?.kind === "warning") this.#note("warn", "bgp.prefixes-near-limit", found.text, peer);
+    return found?.kind === "fault" ? found.fault : undefined;
   }
 
   /** ROUTE-REFRESH: 0 asks for everything again, 1 and 2 enclose the peer's own telling again (RFC 7313). */
@@ -221,11 +291,9 @@ export class Rib {
     this.#now = now;
     if (!this.peers.speaks(peer, family)) return;
     if (subtype === 0) {
-      const enhanced = this.peers.terms[peer]!.enhancedRefresh,
-        afi = family + 1;
-      const mark = (kind: 1 | 2): Uint8Array | undefined => (enhanced ? encodeRouteRefresh({ afi, safi: 1, subtype: kind }) : undefined);
-      this.#groupOf[family].get(peer)?.refresh(peer, mark(1), mark(2));
-    } else if (subtype === 1) this.#stale.beginRefresh(peer, family);
+      const { first, last } = this.#marks(peer, family);
+      this.#groupOf[family].get(peer)?.refresh(peer, first, last);
+    } else if (subtype === 1) this.#stale.beginRefresh(peer, family, now);
     else if (subtype === 2) this.#stale.endRefresh(peer, family);
   }
 
@@ -242,13 +310,27 @@ export class Rib {
     const base: PathAttributes = { origin: 0, asPath: [], localPref: 100, ...values };
     const set = hop.length === 4 ? this.attributes.internValues({ ...base, nextHop: hop }, undefined) : this.attributes.internValues(base, hop);
     const { bytes, length } = prefixParts(prefix);
-    rib.put(rib.prefixes.intern(bytes, 0, length), localPeer, set);
+    const id = rib.prefixes.intern(bytes, 0, length);
+    rib.put(id, localPeer, set);
     this.attributes.drop(set);
+    this.#own[family].add(id);
+    this.#tellNow(rib, id);
   }
   withdrawOwn(prefix: Prefix): void {
     const rib = this.ribs[prefixFamily(prefix) === 4 ? 0 : 1],
       id = rib.prefixes.findText(prefix);
-    if (id >= 0) rib.withdraw(id, localPeer);
+    if (id < 0 || !rib.withdraw(id, localPeer)) return;
+    this.#own[rib.family].delete(id);
+    this.#tellNow(rib, id);
+  }
+  /**
+   * What is our own is told while the selection after a restart is deferred, too: nobody else can tell it, and should we end again
+   * before our End-of-RIB, it is of the session that ended, which peers keep for the next (RFC 4724 §4.2).
+   */
+  #tellNow(rib: LocRib, prefix: number): void {
+    if (!this.deferral.isDeferring(this.#now)) return;
+    rib.settle(prefix); // it stays dirty for those who are told later
+    for (const group of this.#groups[rib.family].values()) group.oweNow(prefix);
   }
 
   /** Decides up to `budget` prefixes. True if there is more to decide. */
@@ -318,9 +400,24 @@ export class Rib {
   refusedOf(peer: number): number {
     return this.#ingest.refusedOf(peer);
   }
+  /** Of those, paths of a prefix beyond the most a peer may announce under ADD-PATH. */
+  overflowsOf(peer: number): number {
+    return this.#ingest.overflowsOf(peer);
+  }
   /** UPDATEs given to a peer since its session began. */
   updatesTo(peer: number): number {
     return this.#groupOf.reduce((sum, groups) => sum + (groups.get(peer)?.messagesTo(peer) ?? 0), 0);
+  }
+  /** Which rule of a peer's export policies decides about the chosen path of a prefix; undefined where no policy is asked. */
+  explainExport(peer: number, family: FamilyIndex, prefix: number): string | undefined {
+    const rib = this.ribs[family],
+      path = rib.bestOf(prefix),
+      names = this.#session.get(peer)?.export;
+    if (path === none || !names) return undefined;
+    const source = rib.adjRibIn.peer[path]!,
+      role = this.peers.role[source]! as Role;
+    const place = this.#groupOf[family].get(peer)?.placeOf(prefix, rib.adjRibIn.attributes[path]!, { role, peer: source });
+    return place === undefined ? undefined : explainPlace(this.policies.named(names), place);
   }
   groupOf(peer: number, family: FamilyIndex): UpdateGroup | undefined {
     return this.#groupOf[family].get(peer);
@@ -333,6 +430,8 @@ export class Rib {
     // Also where the choice stands: a path as good as the chosen one may have come or gone.
     if (this.#settings.observes) this.#changes.add(rib.prefixes.text(prefix));
     if (!rib.settle(prefix)) {
+      // the best stands, another path came, went or changed
+      for (const group of groups) if (group.tellsPaths) group.owe(prefix);
       if (rib.adjRibIn.head[prefix] === none) this.#forget(rib, prefix);
       return;
     }
@@ -343,6 +442,7 @@ export class Rib {
   /** Gives a prefix id back if nothing refers to it any more. */
   #forget(rib: LocRib, prefix: number): void {
     if (!rib.prefixes.isLive(prefix) || rib.adjRibIn.head[prefix] !== none || rib.dirty.has(prefix)) return;
+    if (this.origins.keeps(rib.family, prefix)) return;
     for (const group of this.#groups[rib.family].values()) if (group.holds(prefix)) return;
     rib.prefixes.release(prefix);
   }
@@ -354,7 +454,7 @@ export class Rib {
     for (let i = 0; i < count; i++) {
       const prefix = prefixes[i]!;
       if (rib.adjRibIn.head[prefix] !== none || rib.dirty.has(prefix)) continue;
-      let isHeld = false;
+      let isHeld = this.origins.keeps(rib.family, prefix);
       for (let g = 0; g < groups.length && !isHeld; g++) isHeld = groups[g]!.holds(prefix);
       if (!isHeld) prefixes[gone++] = prefix;
     }
@@ -371,38 +471,45 @@ export class Rib {
 
   /** Peers with one key are told the same. */
   #groupKey(family: FamilyIndex, terms: SessionTerms, session: SessionSettings): string {
-    const octets = terms.fourOctetAs ? 4 : 2;
-    if (terms.role !== "external") return `${octets}|${terms.role}|${session.nextHopSelf}`;
-    return `${octets}|external|${this.#self(family, terms) ?? ""}|${JSON.stringify(this.#named(session.export))}`;
+    const form = Object.values(messageForm(family, terms)).join();
+    const edge = JSON.stringify(exportEdge(terms, session));
+    const judged = session.export.length > 0 || terms.role === "external" ? `|${this.#self(family, terms) ?? ""}|${this.policies.keyOf(session.export)}` : "";
+    return `${form}|${terms.role}|${edge}${judged}`;
   }
 
   #exporter(family: FamilyIndex, terms: SessionTerms, session: SessionSettings): Exporter {
     const to = roleNumber(terms.role),
-      policy = to === roleExternal ? compilePolicies(this.#named(session.export), this.attributes, "export") : undefined;
-    return new Exporter(
-      { to, family: family === ipv4Unicast ? 4 : 6, self: this.#self(family, terms), nextHopSelf: session.nextHopSelf, policy },
-      this.attributes,
-    );
+      self = this.#self(family, terms),
+      way = to === roleExternal ? "export to outside" : "export";
+    // RFC 8212: an external neighbour without policies is told nothing; an internal one everything.
+    const policy = to === roleExternal || session.export.length > 0 ? this.policies.compile(session.export, this.#policyParts(way, [self, self])) : undefined;
+    return new Exporter({ to, family: family === ipv4Unicast ? 4 : 6, self, edge: exportEdge(terms, session), policy }, this.attributes);
+  }
+
+  #policyParts(way: PolicyParts["way"], [four, six]: readonly [Ip | undefined, Ip | undefined]): PolicyParts {
+    return { attributes: this.attributes, peers: this.peers, way, self: [four && ipBytes(four), six && ipBytes(six)] };
   }
 
   #group(family: FamilyIndex, terms: SessionTerms, session: SessionSettings): UpdateGroup {
     const key = this.#groupKey(family, terms, session),
       known = this.#groups[family].get(key);
     if (known) return known;
-    const packer = terms.fourOctetAs ? this.#packers.four : this.#packers.two;
-    const group = this.#makeGroup(this.ribs[family], roleNumber(terms.role), this.#exporter(family, terms, session), packer);
+    const group = this.#makeGroup(this.ribs[family], roleNumber(terms.role), this.#exporter(family, terms, session), messageForm(family, terms));
     this.#groups[family].set(key, group);
+    if (this.deferral.isDeferring(this.#now)) for (const prefix of this.#own[family]) group.oweNow(prefix);
     return group;
   }
 
   // oxlint-disable-next-line max-params -- what a group is made of
-  #makeGroup(rib: LocRib, role: Role, exporter: Exporter, packer: Packer): UpdateGroup {
+  #makeGroup(rib: LocRib, role: Role, exporter: Exporter, form: MessageForm): UpdateGroup {
     const parts: GroupParts = {
       rib,
       attributes: this.attributes,
       peers: this.peers,
-      packer,
+      packer: this.#packer(form),
       window: this.#window,
+      paths: form.paths,
+      takesIpv6NextHop: form.ipv6NextHop,
       forget: (prefix) => this.#forget(rib, prefix),
       forgetAll: (prefixes, count) => this.#forgetAll(rib, prefixes, count),
       tooLong: (prefix, count) => this.#sayTooLong(rib.prefixes.text(prefix), count),
@@ -410,6 +517,13 @@ export class Rib {
       lagLimitOctets: this.#settings.lagLimitOctets,
     };
     return new UpdateGroup(role, exporter, parts);
+  }
+
+  #packer({ fourOctetAs, extended }: MessageForm): Packer {
+    const key = `${fourOctetAs} ${extended}`,
+      made = this.#packers.get(key) ?? new Packer(this.attributes, fourOctetAs, extended);
+    this.#packers.set(key, made);
+    return made;
   }
 
   #closeEmptyGroups(): void {
@@ -425,10 +539,21 @@ export class Rib {
 
   /** True if the peer's policies are not those it had. */
   #useImport(peer: number, terms: SessionTerms, session: SessionSettings): boolean {
-    return this.#filters.use(peer, terms.role === "external" ? this.#named(session.import) : undefined);
+    const names = terms.role === "external" || session.import.length > 0 ? session.import : undefined;
+    const tolerance = toleranceOf(session),
+      before = this.#tolerances.get(peer);
+    if (tolerance) this.#tolerances.set(peer, tolerance);
+    else this.#tolerances.delete(peer);
+    const isOther = before?.ownAs !== tolerance?.ownAs || before?.anyFirstAs !== tolerance?.anyFirstAs;
+    return this.#filters.use(peer, names, importEdge(session)) || isOther;
   }
-  #named(names: readonly string[]): readonly PolicySettings[] {
-    return names.map((name) => this.#policies[name]).filter((policy) => policy !== undefined);
+  /** True if what is done to the peer's attributes is not what it was. */
+  #useTreatments(peer: number, { attributes = [] }: SessionSettings): boolean {
+    const before = this.#treatments.get(peer) ?? noTreatments,
+      next = new Map(attributes.map(({ type, treatment }) => [type, treatment]));
+    if (next.size > 0) this.#treatments.set(peer, next);
+    else this.#treatments.delete(peer);
+    return before.size !== next.size || [...next].some(([type, treatment]) => before.get(type) !== treatment);
   }
 
   #endOfRib(peer: number, family: FamilyIndex): void {
@@ -437,14 +562,27 @@ export class Rib {
   }
 
   #expire(now: Instant): void {
-    const text = "the time to keep routes of a restarting peer is over; what it has not announced again is withdrawn (RFC 4724 §4.2)";
-    for (const peer of this.#stale.expire(now)) this.#note("warn", "bgp.stale-expired", text, peer);
+    for (const { peer, why } of this.#stale.expire(now)) this.#note("warn", ...expiries[why], peer);
   }
 
   #sayTooLong(prefix: Prefix, count: number): void {
     const others = count > 1 ? ` and ${count - 1} more` : "";
     const text = `the attributes of a route leave no room for it in a message, so it is withdrawn${others} (RFC 8654 §4)`;
     this.#notes.push(note("warn", "bgp.too-long", text, { prefix }));
+  }
+
+  /** RFC 7606 §6: counted, kept whole, and told with the prefixes it was about. */
+  #malformed(peer: number, { cost, faults }: Malformed, octets: Uint8Array): void {
+    const { remote } = this.peers.terms[peer]!;
+    if (faults.every((fault) => fault.configured)) return this.malformed.countConfigured(remote);
+    const text = [...new Set(faults.map((fault) => fault.text))].join("; "),
+      attributes = [...new Set(faults.map((fault) => fault.type))].toSorted((a, b) => a - b);
+    const { first, count } = prefixesOf(octets, (afi) => (afi === 1 || afi === 2 ? this.#ingest.formOf(peer, afi === 1 ? ipv4Unicast : ipv6Unicast) : undefined));
+    this.malformed.take(remote, { at: this.#now, treatment: cost, text, attributes, prefixes: first, prefixCount: count, octets });
+    const named = `${first.join(" ")}${count > first.length ? ` and ${count - first.length} more` : ""}`,
+      fields = { treatment: cost, prefixes: named };
+    const said = `an UPDATE was malformed and ${becameOf[cost]} (RFC 7606): ${text}; podway peers errors has the message`;
+    this.#notes.push(note("warn", "bgp.malformed", said, { peer: remote, fields }));
   }
 
   #note(level: Note["level"], event: string, text: string, peer: number): void {

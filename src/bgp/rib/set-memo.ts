@@ -16,15 +16,18 @@ export class SetMemo {
   readonly #attributes: AttributeTable;
   readonly #rewrite: (values: PathAttributes, set: number) => PathAttributes | undefined;
   readonly #nextHop: (set: number) => Uint8Array | undefined;
+  readonly #weight: number | undefined;
   readonly #entries = new Map<number, Entry>();
   #sweepAt = leastSweep;
 
-  /** `nextHop` answers the next hop for MP_REACH_NLRI of the outcome; by default that of the input. */
+  /** `nextHop` answers the next hop for MP_REACH_NLRI of the outcome; by default that of the input. So is the weight. */
   constructor(
     attributes: AttributeTable,
     rewrite: (values: PathAttributes, set: number) => PathAttributes | undefined,
     nextHop?: (set: number) => Uint8Array | undefined,
+    weight?: number,
   ) {
+    this.#weight = weight;
     this.#attributes = attributes;
     this.#rewrite = rewrite;
     this.#nextHop = nextHop ?? ((set) => (attributes.nextHopLength(set) > 0 ? attributes.nextHopOf(set) : undefined));
@@ -36,7 +39,7 @@ export class SetMemo {
       known = this.#entries.get(set);
     if (known && known.generation === generation) return known.out;
     const values = this.#rewrite(this.#attributes.decode(set), set);
-    const out = values ? this.#attributes.internValues(values, this.#nextHop(set)) : 0;
+    const out = values ? this.#attributes.internValues(values, this.#nextHop(set), this.#weight ?? this.#attributes.weight[set]) : 0;
     if (out !== 0) this.#attributes.retain(out);
     this.#entries.set(set, { generation, out });
     if (known && known.out !== 0) this.#attributes.release(known.out);

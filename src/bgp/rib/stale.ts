@@ -85,7 +85,7 @@ export class StalePaths {
       const key = column(peer, family),
         state = this.#longLived.get(key);
       if (state) state.resets++;
-      const listed = restart?.families.some((one) => one.family === family) === true,
+      const listed = state?.isOver !== true && restart?.families.some((one) => one.family === family) === true,
         isLong = restart !== undefined && this.#mayStayLong(peer, family, terms);
       this.#deadlines.disarm(`${peer}/${family}/refresh`);
       if (!isLong) this.#endLongLived(peer, family);
