@@ -21,11 +21,22 @@ export const GracefulRestart = z.union(
   [
     z.literal("off"),
     z.strictObject({
-      restart: duration(1, 4095).prefault("120s").meta({ description: "How long neighbours wait for our return (RFC 4724 §3 Restart Time)." }),
+      restart: duration(1, 4095)
+        .prefault("360s")
+        .meta({ description: "How long neighbours keep our routes while we are away (RFC 4724 §3 Restart Time); a daemon may be stopped this long." }),
       stale: duration(1, 86400).prefault("300s").meta({ description: "How long a returned neighbour's old routes are kept while it sends End-of-RIB." }),
+      longLived: z
+        .strictObject({
+          staleTime: duration(1, 16_777_215).prefault("24h").meta({ description: "The most that stale routes are kept for, ours there and theirs here." }),
+        })
+        .optional()
+        .meta({
+          description:
+            "Long-lived graceful restart (RFC 9494): after the restart time routes stay as the last to use, among neighbours that know it; not offered if left out.",
+        }),
     }),
   ],
-  { error: "expected off, or { restart: 120s, stale: 300s }" },
+  { error: "expected off, or { restart: 360s, stale: 300s }" },
 );
 
 /** What carries the routes themselves: without it there is nothing left to keep. */
@@ -36,9 +47,12 @@ const internal: Readonly<Record<number, string>> = { 5: "LOCAL_PREF", 9: "ORIGIN
 const Attribute = z
   .strictObject({
     type: z.int().min(1).max(255).meta({ description: "Type code of the path attribute, as IANA lists them." }),
-    do: z.enum(["discard", "treat-as-withdraw"]).meta({
-      description: "`discard`: the route goes on without it. `treat-as-withdraw`: routes that have it are not taken, and what the peer said of them before is withdrawn.",
-    }),
+    do: z
+      .enum(["discard", "treat-as-withdraw"])
+      .meta({
+        description:
+          "`discard`: the route goes on without it. `treat-as-withdraw`: routes that have it are not taken, and what the peer said of them before is withdrawn.",
+      }),
   })
   .superRefine(({ type, do: what }, context) => {
     const refuse = (message: string): void => context.addIssue({ code: "custom", message, path: ["type"], ...sentence });
@@ -80,6 +94,10 @@ export const Node = z.strictObject({
     .meta({ description: "Free key-value pairs for selectors; values are text. `node` and `role` are set by Podway." }),
   routerId: Address4.optional().meta({ description: "BGP Identifier; the IPv4 address if left out, so an IPv6-only node states it." }),
   clusterId: Address4.optional().meta({ description: "Cluster id of a reflector (RFC 4456 §7); the router id if left out." }),
+  originValidation: z
+    .enum(["lease", "off"])
+    .default("lease")
+    .meta({ description: "Of a reflector with a store: `lease` takes a pod CIDR from the node alone that holds it by the store; `off` believes every node." }),
   asn: Asn.optional().meta({ description: "AS number of this node; the document's `asn` if left out." }),
   listen: Listen.optional().meta({ description: "Where this node accepts BGP connections; the document's `listen` if left out." }),
 });

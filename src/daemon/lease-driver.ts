@@ -215,7 +215,7 @@ export class LeaseDriver {
     const { node, lease } = this.#settings,
       { epoch, entries = [] } = this.#remembered ?? {};
     if (!this.#parts.isHolder) return;
-    const terms = { node, nonce: randomBytes(8).toString("hex"), settleSeconds: lease.livenessSeconds };
+    const terms = { node, nonce: randomBytes(8).toString("hex"), settleSeconds: 2 * lease.livenessSeconds };
     this.#epoch = new EpochMachine(terms, epoch && { ...epoch, entries });
   }
 

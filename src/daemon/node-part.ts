@@ -11,14 +11,18 @@ import type { Kernel } from "#ports/kernel.ts";
 import type { Store } from "#ports/store.ts";
 import type { Telemetry } from "#ports/telemetry.ts";
 import type { HeldCidr } from "#config/diff.ts";
+import type { OwnLease } from "#ipam/lease-terms.ts";
 import type { Bgp } from "./bgp-task.ts";
 import type { KernelView, LeaseView, StatusView } from "./control.ts";
 import { createFilterKeeper, type FilterKeeper } from "./filter-task.ts";
+import type { PodControl } from "./pod-control.ts";
+import { openPods, type Pods } from "./pods.ts";
 import { LearnedRoutes } from "./learned-routes.ts";
 import type { LeaseDriver } from "./lease-driver.ts";
 import { viewLeases } from "./lease-view.ts";
 import { createReconciler, type Reconciler } from "./reconcile.ts";
 import { releaseNode } from "./lease-release.ts";
+import { OriginTask } from "./origin-task.ts";
 import { RouteSync } from "./route-sync.ts";
 import { NodeStreams } from "./streams.ts";
 import type { Task } from "./tasks.ts";
@@ -45,8 +49,10 @@ export interface NodePart {
   storeView(): StatusView["store"];
   kernelView(): KernelView;
   kernelStatus(): StatusView["kernel"];
-  /** What a person should know of this node's packet rules. */
+  /** What a person should know of this node's packet rules and pools. */
   warnings(): readonly string[];
+  /** Addresses and links of pods; undefined where the node has none. */
+  readonly pods: PodControl | undefined;
   onChange(listener: () => void): () => void;
   /** When it stops, it frees its CIDRs and its name: this node will not come back. */
   leave(): void;
@@ -59,7 +65,8 @@ export async function createNode(parts: NodeParts): Promise<NodePart> {
   const kernel = settings.kernel.enabled ? await openKernel(settings.kernel.routeProtocol) : undefined;
   const reconciler = kernel && createReconciler({ kernel, telemetry, underlayMoved: () => streams.underlayMoved$.next() });
   const filter = settings.kernel.enabled ? await openFilter(telemetry) : undefined;
-  return new RunningNode(parts, { streams, leases, kernel, reconciler, filter });
+  const pods = leases && reconciler && (await openPods(parts, streams, reconciler));
+  return new RunningNode(parts, { streams, leases, kernel, reconciler, filter, pods });
 }
 
 interface Running {
@@ -68,14 +75,17 @@ interface Running {
   readonly kernel: Kernel | undefined;
   readonly reconciler: Reconciler | undefined;
   readonly filter: FilterKeeper | undefined;
+  readonly pods: Pods | undefined;
 }
 
 class RunningNode implements NodePart {
   readonly tasks: readonly Task[];
+  readonly pods: PodControl | undefined;
   readonly #parts: NodeParts;
   readonly #running: Running;
   readonly #learned: LearnedRoutes;
   readonly #sync: RouteSync;
+  readonly #origins: OriginTask;
   readonly #listeners = new Set<() => void>();
   #syncTimer: NodeJS.Timeout | undefined;
   #peersUp: unknown;
@@ -86,9 +96,12 @@ class RunningNode implements NodePart {
     this.#running = running;
     this.#learned = new LearnedRoutes(parts.bgp.speaker.rib);
     this.#sync = new RouteSync(parts.bgp.speaker);
-    const { leases, reconciler, filter } = running;
+    this.#origins = new OriginTask({ ...parts, check: parts.bgp.speaker.rib.origins, changed: () => parts.bgp.driver.wake() });
+    const { leases, reconciler, filter, pods } = running;
+    this.pods = pods?.part;
     if (!leases) parts.bgp.speaker.rib.deferral.ownIsKnown();
     this.tasks = [
+      ...(pods ? [pods.task] : []),
       ...(leases ? [{ name: "leases", run: (signal: AbortSignal, ready: () => void) => this.#runLeases(leases, signal, ready) }] : []),
       ...(reconciler ? [{ name: "kernel", run: (signal: AbortSignal, ready: () => void) => this.#runKernel(reconciler, signal, ready) }] : []),
       ...(filter ? [{ name: "filter", run: (signal: AbortSignal, ready: () => void) => this.#runFilter(filter, signal, ready) }] : []),
@@ -97,6 +110,8 @@ class RunningNode implements NodePart {
 
   follow(settings: NodeSettings): void {
     this.#running.leases?.follow(settings);
+    this.#running.pods?.part.follow(settings);
+    this.#origins.settings(settings);
     this.#running.streams.settings$.next(settings);
   }
 
@@ -149,7 +164,7 @@ class RunningNode implements NodePart {
     return { enabled: true, inSync, desired, differing, lastPassMillis: lastPassMillis === null ? null : Math.round(lastPassMillis * 100) / 100, drift };
   }
   warnings(): readonly string[] {
-    return this.#running.filter?.warnings() ?? [];
+    return [...(this.#running.filter?.warnings() ?? []), ...(this.#running.pods?.part.warnings() ?? [])];
   }
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
@@ -164,19 +179,23 @@ class RunningNode implements NodePart {
     const { streams } = this.#running;
     leases.onLeases((all) => {
       streams.leases$.next(all);
+      this.#origins.leases(all.values());
+      this.#knowOwn(leases.own());
       this.#changed();
     });
     leases.onOwn((own) => {
+      this.#running.pods?.part.own(own);
       streams.own$.next(own);
-      // `wanted`: none can be had now, which is an answer too; peers must not wait for it.
-      const isKnown = [...own.values()].every(({ state }) => state !== "asking");
-      if (isKnown) this.#parts.bgp.speaker.rib.deferral.ownIsKnown();
+      this.#knowOwn(own);
       this.#parts.bgp.driver.wake();
       this.#changed();
     });
     const announcing = this.#announce();
     ready();
-    await leases.run(signal).finally(() => announcing.unsubscribe());
+    await leases.run(signal).finally(() => {
+      announcing.unsubscribe();
+      this.#origins.close();
+    });
     if (this.#isLeaving) await this.#release(this.#parts.store!);
   }
 
@@ -187,6 +206,13 @@ class RunningNode implements NodePart {
     } catch (cause) {
       telemetry.note(note("error", "lease.not-freed", `this node leaves, and the store keeps its claims until their hold ends: ${(cause as Error).message}`));
     }
+  }
+
+  /** Peers are told what there is once this node knows what it has itself, and by whose word it takes the CIDRs of others. */
+  #knowOwn(own: ReadonlyMap<string, OwnLease>): void {
+    // `wanted`: none can be had now, which is an answer too; peers must not wait for it.
+    const isKnown = [...own.values()].every(({ state }) => state !== "asking");
+    if (isKnown && this.#origins.isReady) this.#parts.bgp.speaker.rib.deferral.ownIsKnown();
   }
 
   /** Own CIDRs of routed pools are announced while they may be used, and withdrawn when they may not. */
@@ -215,6 +241,7 @@ class RunningNode implements NodePart {
           said.clear();
           for (const each of notes) said.add(each.text);
           reconciler.want(fabric, inSync);
+          this.#running.pods?.router.planned(fabric);
           this.#changed();
         },
         error: (cause: unknown) =>

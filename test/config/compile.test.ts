@@ -113,6 +113,7 @@ test("the quickstart document, for a node, to the last setting", () => {
       },
     },
     kernel: { enabled: true, routeProtocol: 117, metric: 1024 },
+    originValidation: false,
     lease: { holdSeconds: 86_400, livenessSeconds: 30, quarantineSeconds: 600 },
     nodes: {
       rr1: { address: "10.0.0.11", address6: "fd00::11", routerId: "10.0.0.11", roles: ["reflector"] },

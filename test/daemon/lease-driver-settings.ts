@@ -41,5 +41,6 @@ export function driverSettings(of: { readonly url?: string; readonly node: strin
     kernel: { enabled: true, routeProtocol: 117, metric: 0 },
     lease: { holdSeconds: of.holdSeconds, livenessSeconds: 6, quarantineSeconds: 0 },
     nodes: {},
+    originValidation: false,
   };
 }

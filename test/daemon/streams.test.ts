@@ -23,7 +23,7 @@ const settings = ((): NodeSettings => {
 })();
 const own = (pool: string, cidr: string | undefined, state: OwnLease["state"] = "held"): readonly [string, OwnLease] => [
   pool,
-  { pool, state, cidr: cidr as Prefix | undefined, reason: "", confirmedAt: undefined, endsAt: undefined },
+  { pool, state, cidr: cidr as Prefix | undefined, reason: "", confirmedAt: undefined, endsAt: undefined, fence: undefined },
 ];
 const allHeld = new Map([own("routed", "10.42.1.0/24"), own("gw", "10.44.1.0/24"), own("vx", "10.45.1.0/24")]);
 const lease = (pool: string, cidr: string, more: Partial<Lease> = {}): Lease => ({

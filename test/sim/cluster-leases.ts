@@ -56,7 +56,7 @@ export class SimLeases {
     });
     this.#presence = new PresenceMachine({ schema: 1, node, identity, address, version: "sim" }, lease.livenessSeconds);
     const nonce = String(Math.floor(store.world.random() * 2 ** 48));
-    this.#epoch = new EpochMachine({ node, nonce, settleSeconds: lease.livenessSeconds }, home.rememberedStore);
+    this.#epoch = new EpochMachine({ node, nonce, settleSeconds: 2 * lease.livenessSeconds }, home.rememberedStore);
     this.#client = store.open(node, {
       answered: (answer) => {
         this.#answered(answer, store.world.now);
