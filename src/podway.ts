@@ -1,7 +1,7 @@
-/** Entry of `podway`: the command line and the labs, joined. */
+/** Entry of `podway`: the command line, the labs and what works on this machine itself, joined. */
 import { buildProgram, runProgram } from "#cli/main.ts";
 
-const program = buildProgram();
+const program = buildProgram(async () => ({ examine: (await import("#host/doctor.ts")).examine, depart: (await import("#host/leave.ts")).depart }));
 if (needsLabs(process.argv.slice(2))) (await import("#lab/cli.ts")).addLabCommands(program);
 await runProgram(program, process.argv);
 

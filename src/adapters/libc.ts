@@ -40,6 +40,7 @@ export const libc = {
   close: bind<(fd: number) => number>("int close(int)"),
   schedSetScheduler: bind<(thread: number, policy: number, parameters: Uint32Array) => number>("int sched_setscheduler(int, int, const void *)"),
   setns: bind<(fd: number, kind: number) => number>("int setns(int, int)"),
+  adjtimex: bind<(timex: Uint8Array) => number>("int adjtimex(void *)"),
   clockGetTime: bind<(clock: number, timespec: Bytes) => number>("int clock_gettime(int, void *)"),
 } as const;
 

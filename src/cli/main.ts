@@ -1,9 +1,11 @@
 /** The command line: argv → request → table or JSON. It decides nothing and knows the daemon by its socket only. */
 import { Command, CommanderError } from "commander";
+import type { Host } from "#base/check.ts";
 import { type Fault, FaultError } from "#base/fault.ts";
 import { addCompletion } from "./completion.ts";
 import { addDaemonVerbs } from "./daemon-verbs.ts";
 import { addDocumentVerbs, addManualVerbs } from "./document-verbs.ts";
+import { addHostVerbs } from "./host-verbs.ts";
 import { addHistoryVerbs, addNodeVerbs } from "./operator-verbs.ts";
 import { printable } from "./display-text.ts";
 import { exitCodeHelp, exitCodeOf, exitCodes } from "./exit-code.ts";
@@ -16,8 +18,8 @@ Environment: PODWAY_API (socket), NO_COLOR (no colours), COLUMNS (width of table
 
 ${exitCodeHelp}`;
 
-/** The program with every verb of its own; the entry adds what other doors bring (the labs). */
-export function buildProgram(): Command {
+/** The program with every verb of its own; the entry adds what other doors bring (the labs), and what works on this machine (`host`). */
+export function buildProgram(host: () => Promise<Host>): Command {
   const program = new Command("podway")
     .description("See and steer Podway: BGP route reflection and overlays for bare-metal pod networks")
     .option("--api <socket>", `control socket of the daemon (default: ${defaultSocket})`)
@@ -32,6 +34,7 @@ export function buildProgram(): Command {
   addDocumentVerbs(program);
   addHistoryVerbs(program);
   addNodeVerbs(program);
+  addHostVerbs(program, host);
   addManualVerbs(program);
   program
     .command("version")

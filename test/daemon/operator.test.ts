@@ -198,10 +198,9 @@ describe("drain", () => {
   }, 60_000);
 });
 
-test("leave: sessions end hard, and the daemon stops", async () => {
+test("leave: sessions end hard, the daemon stops, and its directory is gone", async () => {
   expect(await refused("evict", "n1")).toContain("node n1 holds no CIDR");
-  const { code } = await daemon.podway("leave", "--daemon-only");
-  expect(code).toBe(0);
+  expect(await podway("leave", "--yes", "--state", daemon.state)).toContain(`the state directory ${daemon.state} removed`);
   expect(await client.notification()).toEqual([cease, administrativeShutdown]);
   expect(await daemon.exit()).toBe(0);
 });

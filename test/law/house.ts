@@ -33,7 +33,8 @@ export const rooms: Readonly<Record<string, Room>> = {
   cli: { floor: 5, may: ["base", "config", "daemon/control.ts", "daemon/operator-control.ts", "daemon/pod-control.ts"], node: "any", npm: ["commander", "picocolors"] },
   cni: { floor: 5, may: [], node: ["fs", "net"], npm: [] },
   lab: { floor: 5, may: ["base", "config", "daemon/control.ts", "daemon/operator-control.ts", "daemon/pod-control.ts"], node: "any", npm: ["commander"] },
-  entry: { floor: 6, may: ["base", "config", "daemon", "api", "cli", "lab"], node: "any", npm: [] },
+  host: { floor: 5, may: ["base", "ports", "config", "ipam", "overlay", "adapters", "daemon"], node: "any", npm: [] },
+  entry: { floor: 6, may: ["base", "config", "daemon", "api", "cli", "host", "lab"], node: "any", npm: [] },
 };
 
 /** Floors up to this one decide and nothing else: no I/O, clock, promise or chance. */
