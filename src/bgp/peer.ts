@@ -7,7 +7,7 @@
  */
 import { type Note, note } from "#base/note.ts";
 import type { PeerSettings, SessionSettings } from "#base/settings.ts";
-import { type Instant, sooner } from "#base/time.ts";
+import { type Instant, type Millis, millis, sooner } from "#base/time.ts";
 import type { Ip } from "#base/ip.ts";
 import { ceaseSubcode, errorCode, openSubcode } from "#wire/bgp/constants.ts";
 import { describeNotification } from "#wire/bgp/notification.ts";
@@ -76,6 +76,13 @@ export class Peer implements SessionHost {
   }
   get jitter(): () => number {
     return this.#world.identity.jitter;
+  }
+  get limitRestart(): Millis {
+    return millis((this.#facts.session.prefixRestartSeconds ?? limitRestartSeconds) * 1000);
+  }
+  get sendHold(): Millis | undefined {
+    const { sendHoldSeconds } = this.#facts.session;
+    return sendHoldSeconds === undefined ? undefined : millis(sendHoldSeconds * 1000);
   }
   get isDynamic(): boolean {
     return this.#facts.range !== undefined;
@@ -178,7 +185,7 @@ export class Peer implements SessionHost {
 
   /** An inbound connection of this neighbour. Undefined if it is not wanted; the caller closes it then. */
   accepted(link: Link, now: Instant): Session | undefined {
-    if (!this.#primary.isEnabled) return undefined;
+    if (!this.#primary.isEnabled || this.backOff.isBarred(now)) return undefined;
     // Two at most: a peer that dials a third time has given the one before up.
     if (this.#second) this.#retire(this.#second, now, collision());
     let session = this.#primary;
@@ -303,7 +310,7 @@ export class Peer implements SessionHost {
 
   #speaker(): Speaker {
     const { asn, routerId } = this.#world.identity;
-    return { asn, bgpIdentifier: routerId };
+    return { asn: this.#facts.session.localAs ?? asn, bgpIdentifier: routerId };
   }
 
   /** Ours is up, but the senior's own dial is under way: it may still close ours in favour of that (collision.ts). */
@@ -363,6 +370,9 @@ export class Peer implements SessionHost {
     this.act({ type: "note", note: note(level, event, `${this.#facts.name}: ${text}`, { peer: this.#facts.name }) });
   }
 }
+
+/** A peer that passed a prefix limit stays out so long unless stated otherwise. */
+const limitRestartSeconds = 60;
 
 const states: readonly State[] = ["Idle", "Active", "Connect", "OpenSent", "OpenConfirm", "Established"];
 const contender = (session: Session): Contender => {

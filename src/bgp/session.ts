@@ -6,8 +6,8 @@
  * chunks is copied, once. Hearing from the peer writes one number; the hold timer looks at it when it comes up.
  */
 import type { Ip } from "#base/ip.ts";
-import { Deadlines, type Instant, after, millis } from "#base/time.ts";
-import { headerLength, maxExtendedMessageLength, maxMessageLength, messageType } from "#wire/bgp/constants.ts";
+import { Deadlines, type Instant, type Millis, after, millis } from "#base/time.ts";
+import { ceaseSubcode, errorCode, headerLength, maxExtendedMessageLength, maxMessageLength, messageType } from "#wire/bgp/constants.ts";
 import { decodeNotification, decodeRouteRefresh, encodeKeepalive, encodeNotification, frame, headerFault } from "#wire/bgp/message.ts";
 import { type Open, decodeOpen, encodeOpen } from "#wire/bgp/open.ts";
 import type { Action, ConnectAction } from "./actions.ts";
@@ -24,6 +24,10 @@ export interface SessionHost {
   readonly backOff: BackOff;
   /** Chance in [0, 1). */
   readonly jitter: () => number;
+  /** How long a peer that passed a prefix limit stays out. */
+  readonly limitRestart: Millis;
+  /** The send hold time, if it was stated. */
+  readonly sendHold: Millis | undefined;
   act(action: Action): void;
   /** The dial of this neighbour, as configured now. */
   dial(): ConnectAction;
@@ -169,7 +173,8 @@ export class Session {
 
   /** Octets wait for the peer to read: from now on, or from the last progress on, it has the send hold time (RFC 9687). */
   sendBlocked(now: Instant): void {
-    const wait = this.#fsm.sendHold;
+    const usual = this.#fsm.sendHold,
+      wait = usual && (this.#host.sendHold ?? usual);
     if (wait !== undefined && this.#deadlines.at("SendHold") === undefined) this.#deadlines.arm("SendHold", after(now, wait));
   }
   sendProgressed(): void {
@@ -338,7 +343,8 @@ export class Session {
   /** Answers a fault of the peer's. After some Ceases coming back at once would end the same way. */
   #refuse(fault: NotificationFault, now: Instant): void {
     const forget = mustForget(fault);
-    if (forget) this.#host.backOff.exhaust();
+    if (fault.code === errorCode.cease && fault.subcode === ceaseSubcode.maximumPrefixes) this.#host.backOff.bar(this.#host.limitRestart, now);
+    else if (forget) this.#host.backOff.exhaust();
     this.#handle({ type: "messageFault", fault: forget ? hardened(fault, this.#terms) : fault }, now);
   }
 

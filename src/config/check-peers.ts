@@ -23,6 +23,7 @@ export function* checkPeers(document: Document, nodes: readonly DeclaredNode[]):
     names.add(peer.name);
     yield* checkWho(peer, path);
     yield* checkSession(peer, path);
+    yield* checkEdge(peer, path, selected);
     yield* checkNames(document, peer, path);
     yield* checkSelected(document, peer, path, selected);
     yield* checkUnique(peer, path, selected, neighbours);
@@ -53,6 +54,18 @@ function* checkSession(peer: PeerEntry, path: Path): Iterable<Finding> {
     yield wrong([...path, "families"], "names a family twice; write it once");
   if (peer.multihop !== undefined && peer.ttlSecurity !== undefined)
     yield wrong([...path, "ttlSecurity"], "counts hops as multihop does; write one of the two (ttlSecurity is the safer)", "key");
+}
+
+/** What only eBGP has. */
+function* checkEdge(peer: PeerEntry, path: Path, selected: readonly DeclaredNode[]): Iterable<Finding> {
+  const internal = selected.find((node) => node.asn === peer.asn);
+  for (const key of ["role", "localAs", "asOverride", "allowAsIn"] as const)
+    if (peer[key] !== undefined && internal !== undefined)
+      yield wrong([...path, key], `is for neighbours of another AS, and ${internal.name} is of AS ${internal.asn} too; leave it out`, "key");
+  if (peer.strictRole !== undefined && peer.role === undefined)
+    yield wrong([...path, "strictRole"], "insists on the counterpart of our role, and none is given; write role, or leave it out", "key");
+  if (peer.localAs !== undefined && peer.localAs === peer.asn)
+    yield wrong([...path, "localAs"], `is the neighbour's own AS ${peer.asn}, which would make the session internal to it; write another`);
 }
 
 function* checkNames(document: Document, peer: PeerEntry, path: Path): Iterable<Finding> {

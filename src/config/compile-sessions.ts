@@ -78,12 +78,26 @@ function compileSession(document: Document, nodes: readonly DeclaredNode[], self
     multihop: role !== "external" || peer.ttlSecurity !== undefined ? undefined : (peer.multihop ?? 1),
     ttlSecurityHops: peer.ttlSecurity,
     nextHopSelf: peer.nextHopSelf ?? true,
+    asRole: peer.role,
+    strictRole: peer.strictRole,
+    localAs: peer.localAs,
+    asOverride: peer.asOverride,
+    allowAsIn: peer.allowAsIn,
+    gracefulShutdown: peer.gracefulShutdown,
+    sendHoldSeconds: peer.sendHold,
     import: peer.import,
     export: peer.export,
-    maxPrefixes: peer.maxPrefixes,
+    ...prefixLimit(peer.maxPrefixes),
     attributes: peer.attributes === undefined ? usual.attributes : treatments(peer.attributes),
+    addPath: peer.addPath && { receive: peer.addPath.receive, send: peer.addPath.send ?? 0 },
+    extendedNextHop: peer.extendedNextHop,
     bfd: peer.bfd && compileBfd(peer, peer.bfd, role),
   };
+}
+
+function prefixLimit(entry: PeerEntry["maxPrefixes"]): Pick<SessionSettings, "maxPrefixes" | "prefixWarningPercent" | "prefixRestartSeconds"> {
+  if (entry === undefined || typeof entry === "number") return { maxPrefixes: entry };
+  return { maxPrefixes: entry.most, prefixWarningPercent: entry.warning, prefixRestartSeconds: entry.restart };
 }
 
 /** RFC 5881 §5: what comes over one link has the full TTL. Over routers only `ttlSecurity` says how far away the peer may be. */
@@ -120,7 +134,7 @@ function usualFamilies(document: Document, nodes: readonly DeclaredNode[]): read
 }
 
 function restart(entry: Document["gracefulRestart"]): SessionSettings["gracefulRestart"] {
-  return entry === "off" ? undefined : { restartSeconds: entry.restart, staleSeconds: entry.stale };
+  return entry === "off" ? undefined : { restartSeconds: entry.restart, staleSeconds: entry.stale, longLivedSeconds: entry.longLived?.staleTime };
 }
 
 function treatments(entries: Document["attributes"]): readonly AttributeSettings[] | undefined {

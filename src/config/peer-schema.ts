@@ -34,6 +34,21 @@ const Bfd = z.strictObject({
     }),
 });
 
+const AddPath = z.strictObject({
+  receive: z.boolean().default(false).meta({ description: "Take several paths of one prefix; up to 256 of each, all of them counted by `maxPrefixes`." }),
+  send: z
+    .union([z.literal("all"), z.int().min(2).max(256)], { error: "expected all, or how many paths: 2 to 256" })
+    .optional()
+    .meta({ description: "Tell all paths of a prefix, or this many of the best; the best alone if left out." }),
+});
+
+const PrefixCount = z.int().min(1).max(100_000_000);
+const PrefixLimit = z.strictObject({
+  most: PrefixCount.meta({ description: "Prefixes of each family." }),
+  warning: z.int().min(1).max(100).optional().meta({ description: "Log a warning above this percentage of `most`." }),
+  restart: duration(1, 86_400).prefault("1m").meta({ description: "How long the neighbour stays out after it sent more." }),
+});
+
 export const Peer = z.strictObject({
   name: Name.meta({ description: "Name in `status`, logs and `why`." }),
   address: Address.optional().meta({ description: "The neighbour's address; this or `range`." }),
@@ -60,26 +75,59 @@ export const Peer = z.strictObject({
   holdTime: HoldTime.optional().meta({ description: "Hold time proposed to this neighbour; `timers.hold` if left out." }),
   connectRetry: duration(1, 3600).optional().meta({ description: "Wait between attempts; `timers.connectRetry` if left out." }),
   nextHopSelf: z
+    .union([z.boolean(), z.literal("force")], { error: "expected true, false or force" })
+    .optional()
+    .meta({
+      description:
+        "iBGP: send our own address as next hop of routes learned over eBGP, with `force` of reflected ones too; true if left out. Over eBGP it always is ours.",
+    }),
+  role: z
+    .enum(["provider", "rs", "rs-client", "customer", "peer"])
+    .optional()
+    .meta({ description: "eBGP: our role towards this neighbour (RFC 9234), `customer` where it is our provider; both sides are held to it, and routes too." }),
+  strictRole: z.boolean().optional().meta({ description: "With `role`: refuse a neighbour that says no role of its own." }),
+  localAs: Asn.optional().meta({ description: "eBGP: the AS number we show this neighbour; it stands in front of the node's in what we tell." }),
+  asOverride: z
     .boolean()
     .optional()
-    .meta({ description: "iBGP: send our own address as next hop of routes learned over eBGP; true if left out. Over eBGP it always is ours." }),
+    .meta({ description: "eBGP: put our AS number in place of the neighbour's in the paths it is told (one AS at several sites)." }),
+  allowAsIn: z
+    .int()
+    .min(1)
+    .max(10)
+    .optional()
+    .meta({ description: "eBGP: our own AS number may stand so often in its paths; a loop, and refused, if left out." }),
+  gracefulShutdown: z
+    .boolean()
+    .optional()
+    .meta({ description: "Make ready to close the session (RFC 8326): what is told and taken over it is the last to use, and the session stays." }),
+  sendHold: duration(10, 65535)
+    .optional()
+    .meta({
+      description: "How long a neighbour may read nothing before the session ends (RFC 9687); the greater of 8 minutes and twice the hold time if left out.",
+    }),
   import: Policies.default([]).meta({
     description: "Policies for what it sends us, in order; the first rule that matches decides. eBGP without any accepts nothing (RFC 8212).",
   }),
   export: Policies.default([]).meta({ description: "Policies for what we send it. eBGP without any sends nothing (RFC 8212)." }),
   gracefulRestart: GracefulRestart.optional().meta({ description: "For this neighbour; the document's `gracefulRestart` if left out." }),
   maxPrefixes: z
-    .int()
-    .min(1)
-    .max(100_000_000)
+    .union([PrefixCount, PrefixLimit], { error: "expected a number of prefixes, or { most: 1000, warning: 80, restart: 5m }" })
     .optional()
-    .meta({ description: "Close the session when it sends more (Cease, RFC 4486); no limit if left out." }),
+    .meta({ description: "Close the session when we would accept more of a family (Cease, RFC 4486); no limit if left out." }),
   attributes: Attributes.optional().meta({
     description: "What is done to path attributes of this neighbour's, for an incident; the document's `attributes` if left out, `[]` for nothing.",
   }),
   bfd: Bfd.optional().meta({
     description: "Watch the path with BFD (RFC 5880), so that the session ends within moments of a failure; needs `address`. `{}` takes 300 ms and 3.",
   }),
+  addPath: AddPath.optional().meta({
+    description: "Several paths of one prefix over this session (RFC 7911), in the directions the neighbour agrees to; neither if left out.",
+  }),
+  extendedNextHop: z
+    .boolean()
+    .optional()
+    .meta({ description: "IPv4 routes may have an IPv6 next hop (RFC 8950), if the neighbour agrees; over IPv6 ours is the address of the session." }),
   client: z.boolean().default(false).meta({ description: "iBGP, on reflectors: reflect to and from this neighbour (RFC 4456)." }),
   limit: z.int().min(1).max(limits.rangeClients).optional().meta({ description: "With `range`: how many may be connected at once; 100 if left out." }),
 });

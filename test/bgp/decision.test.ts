@@ -215,12 +215,7 @@ describe("one row for each step, in the order of the process", () => {
       { peer: 1, attributes: base },
       { peer: 2, attributes: { ...base, localPref: 200, communities: Uint32Array.of(0xffff0006) } },
     ],
-    [
-      "highest weight",
-      ["local", "client", "client"],
-      { peer: 1, weight: 1, attributes: base },
-      { peer: 2, attributes: { ...base, localPref: 200 } },
-    ],
+    ["highest weight", ["local", "client", "client"], { peer: 1, weight: 1, attributes: base }, { peer: 2, attributes: { ...base, localPref: 200 } }],
     [
       "highest LOCAL_PREF",
       ["local", "client", "client"],

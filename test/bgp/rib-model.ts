@@ -81,7 +81,8 @@ function applyPolicies(
 ): PathAttributes | undefined {
   const source = from === "local" || from === "external" ? from : "internal";
   const way = isExport ? "export to outside" : "import";
-  return judge(policies, { prefix, attributes, weight: 0, source, names: [] }, { ownAs: own.asn, way, self: undefined, hopBefore: undefined }).accepted?.attributes;
+  return judge(policies, { prefix, attributes, weight: 0, source, names: [] }, { ownAs: own.asn, way, self: undefined, hopBefore: undefined }).accepted
+    ?.attributes;
 }
 
 export class RibModel {
@@ -273,9 +274,7 @@ export class RibModel {
   }
 
   #longLivedOf({ families: spoken }: SessionTerms): SessionTerms["longLived"] {
-    return spoken
-      .filter(() => this.#is(0.8))
-      .map((family) => ({ family, forwarding: this.#is(0.8), staleSeconds: this.#pick([0, 200, 400, 900]) }));
+    return spoken.filter(() => this.#is(0.8)).map((family) => ({ family, forwarding: this.#is(0.8), staleSeconds: this.#pick([0, 200, 400, 900]) }));
   }
 
   #endOfRib(peer: ModelPeer, family: FamilyIndex): void {

@@ -281,7 +281,9 @@ describe("peers", () => {
       gracefulShutdown: true,
       sendHoldSeconds: 60,
     });
-    const other = peer("address: 10.9.0.1, asn: 64512, nextHopSelf: force, gracefulRestart: { longLived: { staleTime: 2h } }, maxPrefixes: { most: 5, restart: 9m }");
+    const other = peer(
+      "address: 10.9.0.1, asn: 64512, nextHopSelf: force, gracefulRestart: { longLived: { staleTime: 2h } }, maxPrefixes: { most: 5, restart: 9m }",
+    );
     expect(other.peers.at(-1)).toMatchObject({
       nextHopSelf: "force",
       gracefulRestart: { restartSeconds: 360, staleSeconds: 300, longLivedSeconds: 7200 },

@@ -3,7 +3,7 @@
  * that ended (IdleHoldTimer; DampPeerOscillations, RFC 4271 §8.1.1). One per neighbour: it outlives its connections.
  * Inbound connections never wait: fsm.ts takes them in every state that is not administratively down.
  */
-import { type Instant, type Millis, millis } from "#base/time.ts";
+import { type Instant, type Millis, after, millis } from "#base/time.ts";
 
 /** A reflector that restarts is found again within this by those who dial it. */
 export const eagerDialMillis = 1000;
@@ -19,6 +19,9 @@ export class BackOff {
   #dials = 0;
   #falls = 0;
   #exhausted = false;
+  #barredUntil: Instant | undefined;
+  /** The next stay in Idle, which is as long. */
+  #barredFor: Millis | undefined;
   #connectRetryMillis: number;
 
   constructor(connectRetrySeconds: number) {
@@ -42,6 +45,11 @@ export class BackOff {
 
   /** Stay in Idle after a fall, without jitter: doubles from fall to fall. */
   nextIdleHold(): Millis {
+    if (this.#barredFor !== undefined) {
+      const wait = this.#barredFor;
+      this.#barredFor = undefined;
+      return wait;
+    }
     if (this.#exhausted) {
       this.#exhausted = false;
       return millis(idleHoldCeilingMillis);
@@ -58,6 +66,15 @@ export class BackOff {
     if (now - since >= stableMillis) this.#falls = 0;
   }
 
+  /** Nobody gets in, not even by dialling us, until then: a prefix limit was passed. */
+  bar(wait: Millis, now: Instant): void {
+    this.#barredFor = wait;
+    this.#barredUntil = after(now, wait);
+  }
+  isBarred(now: Instant): boolean {
+    return this.#barredUntil !== undefined && now < this.#barredUntil;
+  }
+
   /** The next fall waits as long as it goes: coming back at once would end the same way (a prefix limit, a fault of ours). */
   exhaust(): void {
     this.#exhausted = true;
@@ -67,5 +84,6 @@ export class BackOff {
     this.#dials = 0;
     this.#falls = 0;
     this.#exhausted = false;
+    this.#barredUntil = undefined;
   }
 }

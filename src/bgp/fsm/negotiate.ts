@@ -54,7 +54,7 @@ export function familyIndex({ afi: number, safi: sub }: AddressFamily): FamilyIn
 
 export function ourOpen(identity: SpeakerIdentity, settings: SessionSettings, restart: RestartState): Open {
   const families = settings.families.map((name) => indexOfName[name]);
-  const { gracefulRestart, asRole } = settings,
+  const { gracefulRestart, asRole, localAs: asn = identity.asn } = settings,
     longLivedSeconds = gracefulRestart?.longLivedSeconds;
   const listed = families.map((family) => ({ ...familyOfIndex[family], forwarding: restart.forwarding.includes(family) }));
   const capabilities: Capabilities = {
@@ -63,21 +63,16 @@ export function ourOpen(identity: SpeakerIdentity, settings: SessionSettings, re
     routeRefresh: true,
     enhancedRouteRefresh: true,
     extendedMessage: true,
-    fourOctetAs: identity.asn,
+    fourOctetAs: asn,
     addPath: families.flatMap((family) => offeredPaths(family, settings)),
     extendedNextHop: settings.extendedNextHop && families.includes(ipv4Unicast) ? [{ ...familyOfIndex[ipv4Unicast], nextHopAfi: afi.ipv6 }] : [],
     ...(asRole && { role: roleNumbers[asRole] }),
     ...(longLivedSeconds !== undefined && { longLived: listed.map((family) => ({ ...family, staleSeconds: longLivedSeconds })) }),
     ...(gracefulRestart && {
-      gracefulRestart: {
-        restarting: restart.restarting,
-        notification: true,
-        restartSeconds: gracefulRestart.restartSeconds,
-        families: listed,
-      },
+      gracefulRestart: { restarting: restart.restarting, notification: true, restartSeconds: gracefulRestart.restartSeconds, families: listed },
     }),
   };
-  return { asn: identity.asn, holdSeconds: settings.holdSeconds, bgpIdentifier: identity.routerId, capabilities };
+  return { asn, holdSeconds: settings.holdSeconds, bgpIdentifier: identity.routerId, capabilities };
 }
 
 /** RFC 7911 §4. */
@@ -167,7 +162,12 @@ function noCommonFamily({ families }: Capabilities): NotificationFault {
 }
 
 /** Each direction by itself: what one offers to send and the other to receive (RFC 7911 §4). */
-function commonAddPath(mine: Capabilities, its: Capabilities, families: readonly FamilyIndex[], { addPath }: SessionSettings): NonNullable<SessionTerms["addPath"]> {
+function commonAddPath(
+  mine: Capabilities,
+  its: Capabilities,
+  families: readonly FamilyIndex[],
+  { addPath }: SessionSettings,
+): NonNullable<SessionTerms["addPath"]> {
   return families.flatMap((family) => {
     const [ours, theirs] = [mine, its].map((one) => one.addPath.find((listed) => familyIndex(listed) === family));
     const receive = ours?.receive === true && theirs?.send === true,

@@ -44,7 +44,8 @@ export function exportEdge(terms: SessionTerms, session: SessionSettings): Expor
 
 /** Why a set may not leave by the edge, for `podway why`; undefined if it may. */
 export function whyKept({ longLived, asRole }: ExportEdge, flags: number): string | undefined {
-  if (flags & flagLongLivedStale && !longLived) return "it is stale for long (LLGR_STALE), and the peer does not know long-lived graceful restart (RFC 9494 §4.3)";
+  if (flags & flagLongLivedStale && !longLived)
+    return "it is stale for long (LLGR_STALE), and the peer does not know long-lived graceful restart (RFC 9494 §4.3)";
   if (flags & flagOnlyToCustomer && (asRole === "customer" || asRole === "peer" || asRole === "rs-client"))
     return `it carries ONLY_TO_CUSTOMER, and our role towards the peer is ${asRole} (RFC 9234 §5)`;
   return undefined;

@@ -35,6 +35,11 @@ export class PrefixLimits {
 
 function tooMany(family: FamilyIndex, most: number): NotificationFault {
   const data = Uint8Array.of(0, family + 1, 1, most >>> 24, (most >>> 16) & 255, (most >>> 8) & 255, most & 255);
-  return peerFault(errorCode.cease, ceaseSubcode.maximumPrefixes, `the peer announced more than the ${most} ${name(family)} prefixes it may (maxPrefixes)`, data);
+  return peerFault(
+    errorCode.cease,
+    ceaseSubcode.maximumPrefixes,
+    `the peer announced more than the ${most} ${name(family)} prefixes it may (maxPrefixes)`,
+    data,
+  );
 }
 const name = (family: FamilyIndex): string => (family === ipv4Unicast ? "IPv4" : "IPv6");
