@@ -5,7 +5,7 @@ import { type Prefix, parsePrefix } from "#base/prefix.ts";
 import type { PoolSettings } from "#base/settings.ts";
 import type { Instant } from "#base/time.ts";
 import type { StoreRequest, StoredEntry } from "#ipam/exchange.ts";
-import { encodeLease, leaseKey } from "#ipam/lease-record.ts";
+import { encodeFormer, encodeLease, formerKey, leaseKey } from "#ipam/lease-record.ts";
 import type { LeaseInput, LeaseOutput, LeaseTerms, RememberedLease } from "#ipam/lease-terms.ts";
 import { LeaseMachine } from "#ipam/lease.ts";
 import { testPool } from "./lease-world.ts";
@@ -24,8 +24,8 @@ class Desk {
   revision = 10n;
   out: LeaseOutput[] = [];
 
-  constructor(pool: Partial<PoolSettings> = {}, remembered?: RememberedLease) {
-    this.terms = { pool: { ...four, ...pool }, lease: { holdSeconds: 600, livenessSeconds: 30, quarantineSeconds: 0 }, holder: me };
+  constructor(pool: Partial<PoolSettings> = {}, remembered?: RememberedLease, quarantineSeconds = 0) {
+    this.terms = { pool: { ...four, ...pool }, lease: { holdSeconds: 600, livenessSeconds: 30, quarantineSeconds }, holder: me };
     this.machine = new LeaseMachine(this.terms, remembered, t(0));
     this.machine.handle({ kind: "epoch", epoch: { number: 1, isSettled: true } }, t(0));
   }
@@ -444,5 +444,131 @@ describe("keeping", () => {
     const away = new Desk({}, { cidr: all[2]!, confirmedAt: t(-100) }).wake();
     expect([away.at, away.state]).toEqual([440, "lost"]);
     expect(new Desk({}, { cidr: all[2]!, confirmedAt: t(-540) }).cidr).toBeUndefined();
+  });
+});
+
+describe("a store that was restored", () => {
+  const fenced = (epoch: number, revision: bigint): RememberedLease => ({ cidr: all[2]!, confirmedAt: t(-10), fence: { epoch, revision } });
+
+  test("shows an older claim in the place of ours: ours is put back over it, with the revision it had, and traffic goes on", () => {
+    const desk = new Desk({}, fenced(1, 900n)).give(presence("me"));
+    const older = desk.entry(all[2]!, { ...others, epoch: 1 });
+    desk.give(desk.snapshot(older));
+    expect([desk.cidr, desk.out.filter((each) => each.kind === "note").map((each) => each.note.event)]).toEqual([all[2], ["lease.conflict"]]);
+    desk.give(desk.granted(desk.ask("grant").request, "L2"));
+    const replace = desk.ask("replace");
+    expect(replace).toMatchObject({ key: older.key, modRevision: older.modRevision, lease: "L2" });
+    expect(JSON.parse(String(Buffer.from(replace.value)))).toMatchObject({ node: "n1", epoch: 1, made: "900" });
+    desk.give(desk.done(replace.request));
+    expect(desk.machine.own).toMatchObject({ state: "held", cidr: all[2], fence: { epoch: 1, revision: 900n } });
+  });
+
+  test("and the other one, seeing a later claim, lets go and takes another CIDR", () => {
+    const desk = Desk.holding();
+    const cidr = desk.cidr!;
+    desk.give(desk.put(desk.entry(cidr, { ...others, epoch: 1, made: 900n })));
+    expect(desk.machine.own).toMatchObject({ state: "lost", cidr: undefined });
+    desk.give(desk.granted(desk.ask("grant").request, "L2"));
+    expect(desk.ask("create").key).not.toBe(leaseKey("p", cidr));
+    desk.give(desk.done(desk.ask("create").request));
+    expect(desk.state).toBe("held");
+  });
+
+  test("a later epoch wins over a higher revision of an earlier one", () => {
+    const desk = new Desk({}, fenced(1, 900n)).give(presence("me"));
+    desk.give(desk.snapshot(desk.entry(all[2]!, { ...others, epoch: 2 })));
+    expect(desk.state).toBe("lost");
+  });
+
+  test("without our claim: it is created again with the revision it had", () => {
+    const desk = new Desk({}, fenced(1, 900n)).give(presence("me"));
+    desk.give(desk.snapshot());
+    desk.give(desk.granted(desk.ask("grant").request, "L2"));
+    expect(JSON.parse(String(Buffer.from(desk.ask("create").value)))).toMatchObject({ epoch: 1, made: "900" });
+  });
+
+  test("a claim of ours is not put back while the presence key is another machine's", () => {
+    for (const entries of [[], ["other"]] as const) {
+      const desk = new Desk({}, fenced(1, 900n)).give(presence("stranger"));
+      desk.give(desk.snapshot(...entries.map(() => desk.entry(all[2]!, { ...others, epoch: 1 }))));
+      expect([desk.cidr, desk.requests]).toEqual([all[2], []]);
+      desk.give(presence("me"));
+      expect(desk.ask("grant")).toBeDefined();
+    }
+  });
+
+  test("new claims wait until it is known which life of the store it is, and until holders have put theirs back", () => {
+    const desk = new Desk().give({ kind: "epoch", epoch: undefined }, presence("me"));
+    desk.give(desk.snapshot());
+    expect([desk.state, desk.machine.own.reason, desk.requests]).toEqual(["asking", "finding out whether the store was restored", []]);
+    desk.give({ kind: "epoch", epoch: { number: 2, isSettled: false } });
+    expect([desk.state, desk.requests]).toEqual(["asking", []]);
+    desk.give({ kind: "epoch", epoch: { number: 2, isSettled: true } });
+    desk.give(desk.granted(desk.ask("grant").request));
+    expect(JSON.parse(String(Buffer.from(desk.ask("create").value)))).toMatchObject({ epoch: 2 });
+  });
+});
+
+describe("quarantine", () => {
+  const mark = (desk: Desk, cidr: Prefix, node: string, lease = "F"): StoredEntry => ({
+    key: formerKey("p", cidr),
+    value: encodeFormer({ schema: 1, node }),
+    createRevision: ++desk.revision,
+    modRevision: desk.revision,
+    lease,
+  });
+  const unmarked = (desk: Desk, cidr: Prefix): LeaseInput => ({ kind: "delete", key: formerKey("p", cidr), revision: ++desk.revision });
+
+  test("a CIDR another node had last is claimed by nobody else until its mark is gone, and then at once", () => {
+    const desk = new Desk({ cidr: p("10.42.0.0/23") }).give(presence("me"));
+    desk.give(desk.snapshot(desk.entry(all[0]!, others), mark(desk, all[1]!, "n3")));
+    expect(desk.machine.own).toMatchObject({ state: "wanted" });
+    expect(desk.machine.own.reason).toBe(
+      "pool p is exhausted: all 2 CIDRs of /24 in 10.42.0.0/23 are taken or reserved, 1 of them kept for the node that had it last until the quarantine ends; enlarge the pool or free one",
+    );
+    desk.give(unmarked(desk, all[1]!));
+    desk.give(desk.granted(desk.ask("grant").request));
+    expect(desk.ask("create").key).toBe(leaseKey("p", all[1]!));
+  });
+
+  test("its former owner comes back at once, also with a new disk, and prefers it", () => {
+    for (const cidr of all) {
+      const desk = new Desk().give(presence("me"));
+      desk.give(desk.snapshot(mark(desk, cidr, "n1")));
+      desk.give(desk.granted(desk.ask("grant").request));
+      expect(desk.ask("create").key).toBe(leaseKey("p", cidr));
+    }
+  });
+
+  test("a reservation waits for it too, with a sentence", () => {
+    const desk = new Desk({ reservations: { n1: all[1]! } }).give(presence("me"));
+    desk.give(desk.snapshot(mark(desk, all[1]!, "n3")));
+    expect(desk.machine.own.reason).toBe(
+      "10.42.1.0/24, reserved for this node in pool p, is kept for n3 that had it last until the quarantine ends; it is tried again until it is free",
+    );
+  });
+
+  test("a holder keeps its mark with a lease that outlives the hold by the quarantine, and renews it once in each", () => {
+    const desk = new Desk({}, undefined, 60).give(presence("me"));
+    desk.give(desk.snapshot());
+    desk.give(desk.granted(desk.ask("grant").request));
+    desk.give(desk.done(desk.ask("create").request));
+    const grant = desk.ask("grant"),
+      cidr = desk.cidr!;
+    expect(grant.ttlSeconds).toBe(720);
+    desk.give({ kind: "granted", request: grant.request, lease: "F", ttlSeconds: 720 });
+    const create = desk.ask("create");
+    expect(create).toMatchObject({ key: formerKey("p", cidr), lease: "F", value: encodeFormer({ schema: 1, node: "n1" }) });
+    desk.give(desk.done(create.request), desk.put(mark(desk, cidr, "n1")));
+    const beats: number[] = [];
+    while (desk.at < 200) {
+      desk.wake();
+      for (const request of desk.requests) {
+        if (request.kind === "keepAlive" && request.lease === "F") beats.push(desk.at);
+        desk.give({ kind: "alive", request: request.request, ttlSeconds: request.kind === "keepAlive" && request.lease === "F" ? 720 : 600 });
+      }
+    }
+    expect(beats.length).toBeGreaterThanOrEqual(2);
+    expect(beats.length).toBeLessThanOrEqual(4);
   });
 });
