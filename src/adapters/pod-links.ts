@@ -69,10 +69,14 @@ export class PodLinks {
     return refusal === undefined;
   }
 
-  /** The veth devices of this namespace whose alias begins with `mark`: name → alias. */
-  async marked(mark: string): Promise<ReadonlyMap<string, string>> {
+  /** MTU of the device that has `address`; undefined if none has, or a loopback. */
+  async mtuOf(address: Ip): Promise<number | undefined> {
+    const indexes = await this.#node.dump(encodeGetAddresses, (bytes, message) => {
+      const read = decodeAddress(bytes, message);
+      return read.ok && read.value?.address === address ? read.value.index : undefined;
+    });
     const links = await this.#node.dump((into, sequence) => encodeGetLink(into, sequence), readLink);
-    return new Map(links.filter(({ kind, alias }) => kind === "veth" && alias.startsWith(mark)).map(({ name, alias }) => [name, alias]));
+    return links.find((link) => !link.loopback && indexes.includes(link.index))?.mtu;
   }
 
   /** A device of this namespace. */
@@ -125,6 +129,23 @@ export class PodLinks {
     });
     if (fault !== undefined) await this.remove(link.hostDevice).catch(() => undefined);
     return fault;
+  }
+}
+
+/** Addresses of a namespace but link-local and loopback ones; undefined if it is gone. */
+export async function readNamespaceAddresses(path: string): Promise<readonly Ip[] | undefined> {
+  const namespace = NetworkNamespace.open(path);
+  if (!namespace.ok) return undefined;
+  try {
+    const found = await inNamespace(namespace.value, ({ requests }) =>
+      requests.dump(encodeGetAddresses, (bytes, message) => {
+        const address = decodeAddress(bytes, message);
+        return address.ok && address.value?.linkLocal === false && !/^(127\.|::1$|fe80:)/.test(address.value.address) ? address.value.address : undefined;
+      }),
+    );
+    return "code" in found ? undefined : found;
+  } finally {
+    namespace.value.close();
   }
 }
 

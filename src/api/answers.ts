@@ -9,6 +9,7 @@ import { callerFault, FaultError, worldFault } from "#base/fault.ts";
 import { type Control, controlPaths } from "#daemon/control.ts";
 import { readBody, readProposal, readQuery } from "./asked.ts";
 import type { EventStreams } from "./events.ts";
+import { readFields } from "./fields.ts";
 import { limits } from "./limits.ts";
 import { describe } from "./openapi.ts";
 import { badHttp, brokenFault, faultOf, faultResponse, jsonResponse } from "./reply.ts";
@@ -55,26 +56,28 @@ function makeApp(control: Control, events: EventStreams, report: Report): Hono<S
 async function serve(verb: Verb, control: Control, context: Context): Promise<Response> {
   const query = readQuery(verb, context.req.queries());
   if (!query.ok) return faultResponse(query.fault);
-  const body = verb.takesDocument ? await readBody(context.req.raw) : undefined;
+  const body = verb.takesDocument || verb.takes ? await readBody(context.req.raw) : undefined;
   if (body?.ok === false) return faultResponse(body.fault, { connection: "close" });
-  const proposal = body && readProposal(body.value);
+  const proposal = verb.takesDocument && body ? readProposal(body.value) : undefined;
   if (proposal?.ok === false) return faultResponse(proposal.fault);
-  const outcome = await inTime(verb.answer(control, { query: query.value, proposal: proposal?.value }));
+  const fields = verb.takes && body ? readFields(verb.takes, body.value) : undefined;
+  if (fields?.ok === false) return faultResponse(fields.fault);
+  const outcome = await inTime(verb.answer(control, { query: query.value, proposal: proposal?.value, ...(fields && { body: fields.value }) }));
   return outcome.ok ? jsonResponse(outcome.value) : faultResponse(outcome.fault);
 }
 
 /** Known paths answer a wrong method with 405 and say which one is right (HEAD too: a stream nobody reads would stay open). */
 async function methodCheck(context: Context, next: () => Promise<void>): Promise<Response | void> {
-  const right = methodOf(context.req.path);
-  if (right === undefined || context.req.method === right) return next();
-  const fault = callerFault("api.wrong-method", `${context.req.path} takes ${right}, not ${context.req.method}.`);
-  return faultResponse(fault, { allow: right });
+  const right = methodsOf(context.req.path);
+  if (right.length === 0 || right.includes(context.req.method)) return next();
+  const fault = callerFault("api.wrong-method", `${context.req.path} takes ${right.join(" or ")}, not ${context.req.method}.`);
+  return faultResponse(fault, { allow: right.join(", ") });
 }
 
-function methodOf(path: string): string | undefined {
-  const verb = verbs.find((row) => row.path === path);
-  if (verb) return verb.method.toUpperCase();
-  return Object.values<string>(controlPaths).includes(path) ? "GET" : undefined;
+function methodsOf(path: string): readonly string[] {
+  const rows = verbs.filter((row) => row.path === path);
+  if (rows.length > 0) return rows.map((row) => row.method.toUpperCase());
+  return Object.values<string>(controlPaths).includes(path) ? ["GET"] : [];
 }
 
 /** The client closed in the middle of its body: there is nobody to answer and nothing wrong with us. */

@@ -1,7 +1,9 @@
 /** openapi.json (OpenAPI 3.1), generated from the table of verbs, so that it cannot say something else. */
 import { controlPaths } from "#daemon/control.ts";
+import { schemaOfFields } from "./fields.ts";
 import { limits } from "./limits.ts";
-import { type Schema, schemas } from "./schemas.ts";
+import type { Schema } from "./schema-word.ts";
+import { schemas } from "./schemas.ts";
 import type { Parameter, Verb } from "./verb.ts";
 
 const errorAnswer = {
@@ -33,7 +35,7 @@ export function describe(verbs: readonly Verb[]): Schema {
 function operation(verb: Verb): Schema {
   const answer = { description: verb.about, content: { "application/json": { schema: { $ref: `#/components/schemas/${verb.schema}` } } } };
   return {
-    operationId: operationId(verb.path),
+    operationId: operationId(verb),
     summary: verb.about,
     parameters: verb.query.map((parameter) => ({
       name: parameter.name,
@@ -43,6 +45,7 @@ function operation(verb: Verb): Schema {
       schema: parameterSchema(parameter.kind),
     })),
     ...(verb.takesDocument && { requestBody: { required: true, content: { "application/json": { schema: { $ref: "#/components/schemas/Proposal" } } } } }),
+    ...(verb.takes && { requestBody: { required: true, content: { "application/json": { schema: schemaOfFields(verb.takes) } } } }),
     responses: { "200": answer, default: errorAnswer },
   };
 }
@@ -51,7 +54,12 @@ function stream(id: string, type: string, about: string): Schema {
   return { operationId: id, summary: about, responses: { "200": { description: about, content: { [type]: {} } }, default: errorAnswer } };
 }
 
-const operationId = (path: string): string => path.slice(path.lastIndexOf("/") + 1);
+/** The last word of the path; with the method before it where that is not GET on the path, or others share the word. */
+const operationId = ({ method, path, takes }: Verb): string => {
+  const words = path.split("/").slice(2);
+  if (words.length > 1) return words.map((word, i) => (i === 0 ? word : word[0]!.toUpperCase() + word.slice(1))).join("");
+  return method === "delete" ? `${words[0]}Remove` : takes === undefined ? words[0]! : `${words[0]}Make`;
+};
 
 function parameterSchema(kind: Parameter["kind"]): Schema {
   if (kind === "text") return { type: "string", minLength: 1, maxLength: limits.parameterLength };

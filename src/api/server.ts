@@ -11,7 +11,6 @@ import type { Report } from "./answers.ts";
 import { EventStreams } from "./events.ts";
 import { limits } from "./limits.ts";
 import { badHttp, statusOf, toJson } from "./reply.ts";
-import { readFields } from "./fields.ts";
 import { listenAt } from "./socket.ts";
 
 /** What this door needs of the telemetry port. */

@@ -1,5 +1,5 @@
 /** What a row of the table of verbs is. */
-import type { CallerFault, Outcome } from "#base/fault.ts";
+import type { Outcome } from "#base/fault.ts";
 import type { Control } from "#daemon/control.ts";
 import type { schemas } from "./schemas.ts";
 
@@ -14,22 +14,34 @@ export interface Parameter {
 export interface Asked {
   readonly query: Readonly<Record<string, string | number | boolean>>;
   readonly proposal: Proposal | undefined;
+  /** As the row's `takes` has it. */
+  readonly body?: Readonly<Record<string, unknown>>;
 }
 export interface Proposal {
   readonly text: string;
   readonly file: string;
 }
 
-type Answer = Outcome<unknown, CallerFault>;
+/** Fields of a body by name, each with its JSON Schema; `required` ones must be there. */
+export type Fields = Readonly<Record<string, Field>>;
+export interface Field {
+  readonly schema: "text" | "texts" | "flag" | "count" | "words" | "keys" | "routes";
+  readonly about: string;
+  readonly required?: true;
+}
+
+type Answer = Outcome<unknown>;
 
 export interface Verb {
-  readonly method: "get" | "post";
+  readonly method: "get" | "post" | "delete";
   readonly path: string;
   readonly about: string;
   readonly query: readonly Parameter[];
   readonly schema: keyof typeof schemas;
   /** Takes a document as its body. */
   readonly takesDocument?: true;
+  /** Takes a JSON object with these fields as its body. */
+  readonly takes?: Fields;
   answer(control: Control, asked: Asked): Answer | Promise<Answer>;
 }
 

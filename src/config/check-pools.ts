@@ -1,5 +1,5 @@
 /** Whether pools lie beside each other and beside the nodes, and whether every node can carry them. */
-import type { Ip } from "#base/ip.ts";
+import { familyOf, type Ip } from "#base/ip.ts";
 import { type Prefix, contains, countSubnets, overlaps, prefixFamily, prefixParts } from "#base/prefix.ts";
 import type { PoolSettings } from "#base/settings.ts";
 import { rangeOf } from "./address-text.ts";
@@ -32,6 +32,7 @@ export function* checkPools(document: Document, nodes: readonly DeclaredNode[]):
     yield* checkVni(pool, path, vnis);
     yield* checkFamily(pool, leasing);
     yield* checkReservations(pool, path, nodes);
+    yield* checkPods(pool, [...path, "pods"], document.pools);
   }
 }
 
@@ -129,6 +130,26 @@ function* checkReservations(pool: PoolSettings, path: Path, nodes: readonly Decl
     if (other !== undefined) yield wrong(at, `${cidr} is reserved for ${other} already; choose another CIDR`);
     taken.set(cidr, name);
   }
+}
+
+/** Ranges, gateway and pair of a pool's addresses. */
+function* checkPods(pool: PoolSettings, path: Path, pools: readonly { readonly name: string; readonly cidr: Prefix }[]): Iterable<Finding> {
+  const { pods } = pool;
+  if (pods === undefined) return;
+  for (const key of ["ranges", "exclude", "reserve"] as const)
+    for (const [i, { first, last }] of pods[key].entries())
+      if (!contains(pool.cidr, first) || !contains(pool.cidr, last))
+        yield wrong([...path, key, i], `${first}-${last} lies outside ${pool.cidr}; choose a range of this pool`);
+  if (pods.gateway !== undefined && familyOf(pods.gateway) !== pool.family)
+    yield wrong([...path, "gateway"], `${pods.gateway} is not of the family of ${pool.cidr}; choose one that is`);
+  for (const [i, { destination, gateway }] of pods.routes.entries())
+    if (prefixFamily(destination) !== pool.family || (gateway !== undefined && familyOf(gateway) !== pool.family))
+      yield wrong([...path, "routes", i], `${destination} and its gateway must be of the family of ${pool.cidr}`);
+  if (pods.pair === undefined) return;
+  const pair = pools.find(({ name }) => name === pods.pair);
+  if (pair === undefined) yield wrong([...path, "pair"], `there is no pool ${JSON.stringify(pods.pair)}; pools: declares ${listNames(pools.map(({ name }) => name))}`);
+  else if (prefixFamily(pair.cidr) === pool.family)
+    yield wrong([...path, "pair"], `pool ${pair.name} has the family of this one; a pair is one pool of IPv4 and one of IPv6`);
 }
 
 /** `there is no node "n3"; did you mean "n2"?` */

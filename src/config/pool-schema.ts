@@ -1,6 +1,7 @@
 /** `pools:`, the CIDRs nodes lease from. */
 import { z } from "zod";
 import { limits } from "./limits.ts";
+import { PodPool } from "./pod-schema.ts";
 import { Cidr, Name, Port } from "./scalar-schema.ts";
 
 export const Pool = z.strictObject({
@@ -26,6 +27,7 @@ export const Pool = z.strictObject({
     }),
   state: z.enum(["active", "draining"]).default("active").meta({ description: "`draining` hands out no new lease and no new address; what is there stays." }),
   reservations: z.record(Name, Cidr).prefault({}).meta({ description: "Node name → the CIDR kept for it, out of the pool and as long as nodePrefix." }),
+  pods: PodPool.prefault({}).meta({ description: "How addresses of this pool are handed out to pods." }),
 });
 
 export const Pools = z

@@ -26,6 +26,7 @@ import type { OwnLease } from "#ipam/lease-terms.ts";
 import { type Fabric, mergePlanned, type Planned } from "#overlay/fabric.ts";
 import { forwardProbes } from "#overlay/forward-drops.ts";
 import { planForwarding } from "#overlay/forwarding.ts";
+import { planPods } from "#overlay/attach.ts";
 import { planMasquerade } from "#overlay/masquerade.ts";
 import { type PoolPlan, underlayTargets } from "#overlay/remote.ts";
 import { planHostGateway, planRouted } from "#overlay/routed.ts";
@@ -49,6 +50,8 @@ export class NodeStreams {
   readonly leases$ = new BehaviorSubject<Leases | undefined>(undefined);
   readonly own$ = new BehaviorSubject<OwnLeases>(new Map());
   readonly routes$ = new BehaviorSubject<LearnedRouteMap>(new Map());
+  /** Pods that live here: address → the node's end of their link. */
+  readonly pods$ = new BehaviorSubject<ReadonlyMap<Ip, string>>(new Map());
   /** True once BGP has told all it will tell for now. */
   readonly routesInSync$ = new BehaviorSubject<boolean>(false);
   readonly underlayMoved$ = new Subject<void>();
@@ -92,15 +95,16 @@ export class NodeStreams {
         map(() => (moved = true)),
         startWith(false),
       ),
+      this.pods$,
     ]);
-    const plan = async ([settings, leases, own, routes, routesInSync]: Inputs): Promise<Desired> => {
+    const plan = async ([settings, leases, own, routes, routesInSync, , pods]: Inputs): Promise<Desired> => {
       const self = { node: settings.node, address: settings.address, address6: settings.address6 },
         known = [...(leases ?? new Map<string, Lease>()).values()];
       const afresh = moved;
       moved = false;
       const beneath = await underlay(underlayTargets(self, known, routes), afresh);
       const began = performance.now();
-      const planned = planNode({ settings, own, routes, leases: known, underlay: beneath, inSync: leases !== undefined && routesInSync && isSettled(own) });
+      const planned = planNode({ settings, own, routes, pods, leases: known, underlay: beneath, inSync: leases !== undefined && routesInSync && isSettled(own) });
       planMillis = performance.now() - began;
       return planned;
     };
@@ -111,7 +115,7 @@ export class NodeStreams {
   }
 }
 
-type Inputs = readonly [NodeSettings, Leases | undefined, OwnLeases, LearnedRouteMap, boolean, boolean];
+type Inputs = readonly [NodeSettings, Leases | undefined, OwnLeases, LearnedRouteMap, boolean, boolean, ReadonlyMap<Ip, string>];
 
 export interface Desired {
   readonly fabric: Fabric;
@@ -123,13 +127,14 @@ interface PlanInputs {
   readonly settings: NodeSettings;
   readonly own: OwnLeases;
   readonly routes: LearnedRouteMap;
+  readonly pods?: ReadonlyMap<Ip, string>;
   readonly leases: readonly Lease[];
   readonly underlay: Underlay;
   readonly inSync: boolean;
 }
 
 /** Desired state is a pure function of the latest of everything. */
-export function planNode({ settings, own, routes, leases, underlay, inSync }: PlanInputs): Desired {
+export function planNode({ settings, own, routes, pods, leases, underlay, inSync }: PlanInputs): Desired {
   const metric = settings.kernel.metric,
     self = { node: settings.node, address: settings.address, address6: settings.address6 };
   const mine = new Map(usable(settings, own).map(({ pool, cidr }) => [pool, cidr]));
@@ -143,6 +148,7 @@ export function planNode({ settings, own, routes, leases, underlay, inSync }: Pl
     else if (cidr !== undefined) routed.push(cidr);
   }
   plans.push(planRouted({ own: routed, routes, underlay, metric }));
+  if (pods !== undefined) plans.push(planPods(pods, metric));
   return { ...mergePlanned(plans), inSync };
 }
 

@@ -1,6 +1,7 @@
 /** What the allocator of pod addresses is told and what it says (pods.ts). Times are seconds of the wall clock: what is kept for a day outlives a reboot. */
 import type { Family, Ip, Mac } from "#base/ip.ts";
 import type { Prefix } from "#base/prefix.ts";
+import type { IpRange } from "#base/settings.ts";
 
 /** One pool as this node hands addresses out of it. */
 export interface PodPool {
@@ -17,11 +18,11 @@ export interface PodPool {
 
 export interface PodRules {
   /** Unasked, addresses come out of these alone; empty: out of the whole CIDR. */
-  readonly ranges: readonly AddressRange[];
+  readonly ranges: readonly IpRange[];
   /** Never a pod's. */
-  readonly exclude: readonly AddressRange[];
+  readonly exclude: readonly IpRange[];
   /** Only for who asks for exactly this address. */
-  readonly reserve: readonly AddressRange[];
+  readonly reserve: readonly IpRange[];
   /** Names, or beginnings that end in `*`; empty: everybody. */
   readonly namespaces: readonly string[];
   /** Namespace → how many addresses on this node; `*` for each one not named. */
@@ -29,12 +30,6 @@ export interface PodRules {
   readonly coolDownSeconds: number;
   /** How long a freed address waits for its owner; 0: not at all. */
   readonly keepSeconds: number;
-}
-
-/** Both ends belong to it. */
-export interface AddressRange {
-  readonly first: Ip;
-  readonly last: Ip;
 }
 
 export type PodState = "used" | "kept" | "cooling" | "reserved" | "quarantined" | "elsewhere";
@@ -56,6 +51,8 @@ export interface PodRecord {
   readonly namespace?: string;
   readonly mac?: Mac;
   readonly labels?: Readonly<Record<string, string>>;
+  /** Set if this node made its link: path of the pod's namespace (null: the caller moves the end), octets of a packet. */
+  readonly link?: { readonly netns: string | null; readonly mtu: number };
   /** Set while an operator keeps it: it goes back to reserved, not to free. */
   readonly reservation?: { readonly owner?: string; readonly reason?: string };
   /** Node that has it (state elsewhere). */
@@ -86,6 +83,7 @@ export interface PodRequest extends PodKey {
   readonly owner?: string;
   readonly namespace?: string;
   readonly labels?: Readonly<Record<string, string>>;
+  readonly link?: NonNullable<PodRecord["link"]>;
 }
 
 export interface PodGrant {

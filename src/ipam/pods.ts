@@ -9,7 +9,8 @@ import { type CallerFault, callerFault, failed, ok, type Outcome, worldFault } f
 import { compareIp, familyOf, type Ip } from "#base/ip.ts";
 import { addressAt, contains, type Prefix } from "#base/prefix.ts";
 import { PodRange } from "./pod-range.ts";
-import type { AddressRange, PodChange, PodGrant, PodKey, PodPool, PodRecord, PodRequest, PodState } from "./pod-terms.ts";
+import type { IpRange } from "#base/settings.ts";
+import type { PodChange, PodGrant, PodKey, PodPool, PodRecord, PodRequest, PodState } from "./pod-terms.ts";
 
 interface Held {
   readonly pool: PodPool;
@@ -66,6 +67,12 @@ export class PodAddresses {
   capacity(pool: string): number {
     const held = this.#held.get(pool);
     return held === undefined ? 0 : held.range.size - held.aside.reduce((sum, bit) => sum + bit, 0);
+  }
+
+  /** The pool whose CIDR here an address lies in. */
+  placeOf(address: Ip): PodPool | undefined {
+    const place = this.#placeOf(address);
+    return place.ok ? place.value.pool : undefined;
   }
 
   /** One address of each pool asked for, or all of them refused. */
@@ -174,7 +181,7 @@ export class PodAddresses {
     if (refused !== undefined) return failed(refused);
     const found = address !== undefined ? this.#asked(address, pool, request) : (this.#owned(pool, request) ?? this.#any(pool, range, at));
     if (!found.ok) return found;
-    const { containerId, ifname, network, owner, namespace, mac, labels } = request,
+    const { containerId, ifname, network, owner, namespace, mac, labels, link } = request,
       reservation = this.#records.get(found.value)?.reservation;
     return ok({
       address: found.value,
@@ -189,6 +196,7 @@ export class PodAddresses {
       ...(namespace !== undefined && { namespace }),
       ...(mac !== undefined && { mac }),
       ...(labels !== undefined && { labels }),
+      ...(link !== undefined && { link }),
       ...(reservation !== undefined && { reservation }),
     });
   }
@@ -303,7 +311,7 @@ function rulesAside(range: PodRange, { ranges, exclude, reserve }: PodPool["rule
   return aside;
 }
 
-function fill(aside: Uint8Array, range: PodRange, { first, last }: AddressRange, bit: 0 | 1): void {
+function fill(aside: Uint8Array, range: PodRange, { first, last }: IpRange, bit: 0 | 1): void {
   const start = addressAt(range.cidr, 0n);
   if (familyOf(first) !== familyOf(start) || compareIp(last, start) < 0) return;
   if (!contains(range.cidr, first) && compareIp(first, start) > 0) return;
@@ -312,7 +320,7 @@ function fill(aside: Uint8Array, range: PodRange, { first, last }: AddressRange,
   aside.fill(bit, from, to + 1);
 }
 
-const within = (ranges: readonly AddressRange[], address: Ip): boolean =>
+const within = (ranges: readonly IpRange[], address: Ip): boolean =>
   ranges.some(({ first, last }) => familyOf(first) === familyOf(address) && compareIp(first, address) <= 0 && compareIp(address, last) <= 0);
 
 const permits = (names: readonly string[], namespace: string | undefined): boolean =>

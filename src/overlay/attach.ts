@@ -6,6 +6,7 @@ import type { Ip } from "#base/ip.ts";
 import { familyOf } from "#base/ip.ts";
 import type { PodLink, PodLinkStep } from "#base/pod-link.ts";
 import type { Prefix } from "#base/prefix.ts";
+import { FabricBuilder, type Planned } from "./fabric.ts";
 
 /** What every pod has as its gateway, unless its pool says otherwise. */
 export const podGateways = { 4: "169.254.1.1" as Ip, 6: "fe80::1" as Ip } as const;
@@ -54,6 +55,13 @@ function planPodEnd({ device, addresses, routes, hostMac }: PodLink): readonly P
     .map((gateway): PodLinkStep => ({ do: "route", side: "pod", device, prefix: onlyOf(gateway), gateway: undefined }));
   const beyond = routes.map(({ destination, gateway }): PodLinkStep => ({ do: "route", side: "pod", device, prefix: destination, gateway }));
   return [...settings, ...own, { do: "up", side: "pod", device }, ...neighbours, ...onLink, ...beyond];
+}
+
+/** Routes to pods that live here: address → device. */
+export function planPods(pods: ReadonlyMap<Ip, string>, metric: number): Planned {
+  const into = new FabricBuilder();
+  for (const [address, device] of pods) into.add("route", { prefix: onlyOf(address), metric, hops: [{ device, gateway: undefined, onlink: false }] });
+  return into.done();
 }
 
 /** The prefix of one address. */

@@ -61,7 +61,8 @@ describe.skipIf(kernelMissing !== undefined)(`pods' links${kernelMissing ?? ""}`
     expect(pod.exec("ping -c1 -W2 10.0.0.21")).toContain("1 received");
     expect(await links.wayTo(parseIp("10.9.0.2")!)).toBe("pw0123456789a");
     expect(await links.wayTo(parseIp("10.9.0.3")!)).toBeUndefined();
-    expect([...(await links.marked("podway pod "))]).toEqual([["pw0123456789a", "podway pod c1 eth0"]]);
+    expect(node.json("link show dev pw0123456789a")[0]).toMatchObject({ ifalias: "podway pod c1 eth0" });
+    expect(await links.mtuOf(parseIp("169.254.1.1")!)).toBe(1450);
     expect(await links.seePod(path(), "eth0")).toMatchObject({ mac: "02:00:00:00:00:02", up: true });
   });
 

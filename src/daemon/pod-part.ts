@@ -1,0 +1,419 @@
+/**
+ * Addresses and links of this node's pods: the allocator and its journal, the kernel's links, and the routes that lead there. One
+ * container's interface is worked on by one request at a time; what is told has been written.
+ */
+import { PodLinks } from "#adapters/pod-links.ts";
+import { callerFault, failed, type Fault, FaultError, ok, type Outcome, worldFault } from "#base/fault.ts";
+import { familyOf, type Ip } from "#base/ip.ts";
+import { note } from "#base/note.ts";
+import type { PodLink } from "#base/pod-link.ts";
+import type { Prefix } from "#base/prefix.ts";
+import type { NodeSettings, PoolSettings } from "#base/settings.ts";
+import type { OwnLease } from "#ipam/lease-terms.ts";
+import type { PodChange, PodKey, PodRecord, PodRequest } from "#ipam/pod-terms.ts";
+import { onlyOf, planAttachment } from "#overlay/attach.ts";
+import type { Telemetry } from "#ports/telemetry.ts";
+import type { PodBook } from "./pod-book.ts";
+import { type CheckWorld, findNamespaces, judgeAddresses } from "./pod-check.ts";
+import type {
+  AddressCheckView,
+  AddressQuery,
+  AddressView,
+  AllocateRequest,
+  AllocationView,
+  AttachmentKey,
+  AttachmentView,
+  AttachRequest,
+  CollectRequest,
+  CollectView,
+  PodControl,
+  PoolView,
+  ReleaseRequest,
+  WhoView,
+} from "./pod-control.ts";
+import { readAddress, readAllocation, readKey } from "./pod-request.ts";
+import { choosePools, gatewayOf, mtuOf, podPool } from "./pod-rules.ts";
+import { linkNames, viewAddress, viewAllocation, viewAttachment, viewPool, viewWho } from "./pod-view.ts";
+import { readRoutes } from "./pod-routes.ts";
+
+const partLimits = {
+  /** Addresses found in use by somebody else before a request gives up. */
+  foreign: 8,
+  quarantineSeconds: 600,
+  settleMillis: 5_000,
+} as const;
+
+/** The pods' routes, in the node's tables. */
+export interface PodRouting {
+  /** Takes the whole of them: address → device. */
+  want(routes: ReadonlyMap<Ip, string>): void;
+  /** Resolves once the kernel has the route to the address; false if it had not within `millis`. */
+  settled(address: Ip, millis: number): Promise<boolean>;
+}
+
+export interface PodPartOptions {
+  readonly book: PodBook;
+  readonly links: PodLinks | undefined;
+  readonly routing: PodRouting;
+  readonly settings: NodeSettings;
+  readonly telemetry: Telemetry;
+  /** Seconds of the wall clock. */
+  readonly wallSeconds: () => number;
+}
+
+type Answered<T> = Promise<Outcome<T, Fault>>;
+
+export class PodPart implements PodControl {
+  readonly #options: PodPartOptions;
+  #settings: NodeSettings;
+  #own: ReadonlyMap<string, OwnLease> = new Map();
+  #uplinkMtu: number | undefined;
+  /** The last request of each container's interface. */
+  readonly #turns = new Map<string, Promise<unknown>>();
+  readonly #routes = new Map<Ip, string>();
+
+  constructor(options: PodPartOptions) {
+    this.#options = options;
+    this.#settings = options.settings;
+    for (const record of options.book.machine.records()) this.#route(record);
+    options.routing.want(new Map(this.#routes));
+    this.#registerGauges();
+  }
+
+  follow(settings: NodeSettings): void {
+    this.#settings = settings;
+    this.#configure();
+  }
+  /** This node's claims now. A CIDR in doubt is handed out of: it is ours until the fence. */
+  own(own: ReadonlyMap<string, OwnLease>): void {
+    this.#own = own;
+    this.#configure();
+  }
+  /** Octets the uplink carries; undefined: not known. */
+  uplink(mtu: number | undefined): void {
+    this.#uplinkMtu = mtu;
+  }
+  /** Pools that are nearly full. */
+  warnings(): readonly string[] {
+    return this.pools().flatMap(({ alarm }) => (alarm === null ? [] : [alarm]));
+  }
+
+  attach(request: AttachRequest): Answered<AttachmentView> {
+    return this.#inTurn(request, (key) => this.#attach(key, request));
+  }
+  detach(request: AttachmentKey): Answered<{ readonly found: boolean }> {
+    return this.#inTurn(request, (key) => this.#detach(key));
+  }
+  allocate(request: AllocateRequest): Answered<AllocationView> {
+    return this.#inTurn(request, async () => {
+      const records = await this.#take(request, undefined);
+      return records.ok ? ok(viewAllocation(this.#settings.pools, records.value, this.#mtu(records.value[0]!.pool))) : records;
+    });
+  }
+
+  async release(request: ReleaseRequest): Answered<{ readonly released: readonly string[] }> {
+    if (!("address" in request))
+      return this.#inTurn(request, async (key) => {
+        const had = this.#machine.of(key).map(({ address }) => address),
+          gone = await this.#detach(key);
+        return gone.ok ? ok({ released: had }) : gone;
+      });
+    const address = readAddress(request.address);
+    if (!address.ok) return address;
+    const record = this.#machine.at(address.value);
+    if (record?.state !== "used") return ok({ released: [] });
+    if (record.link !== undefined && request.force !== true)
+      return failed(callerFault("ipam.taken", `${record.address} is in use by container ${record.containerId}; delete its attachment, or release by force`));
+    if (request.force === true) this.#audit(`${record.address} was taken from container ${record.containerId} by force`, record);
+    return this.#inTurn({ containerId: record.containerId!, ifname: record.ifname! }, async (key) => {
+      if (record.link !== undefined) return this.#detach(key).then((gone) => (gone.ok ? ok({ released: [record.address] }) : gone));
+      const done = await this.#commit(this.#machine.releaseAddress(address.value, this.#now()));
+      return done.ok ? ok({ released: [record.address] }) : done;
+    });
+  }
+
+  async checkAttachment(request: AttachmentKey & { readonly netns?: string; readonly addresses?: readonly string[] }): Answered<AttachmentView> {
+    const key = readKey(request);
+    if (!key.ok) return key;
+    const records = this.#machine.of(key.value),
+      first = records[0];
+    if (first?.link === undefined) return failed(callerFault("ipam.unknown", `container ${request.containerId} has no attachment ${request.ifname} here`));
+    const view = viewAttachment(this.#settings.pools, records);
+    const wrong = await this.#differences(view, request);
+    return wrong.length === 0 ? ok(view) : failed(callerFault("attach.differs", wrong.join("; ")));
+  }
+
+  attachments(query: { readonly containerId?: string; readonly network?: string }): readonly AttachmentView[] {
+    const keys = new Map<string, PodKey>();
+    for (const { containerId, ifname, network, link, state } of this.#machine.records()) {
+      if (state !== "used" || link === undefined || containerId === undefined || ifname === undefined) continue;
+      if (query.containerId !== undefined && query.containerId !== containerId) continue;
+      if (query.network === undefined || query.network === network) keys.set(`${containerId} ${ifname}`, { containerId, ifname });
+    }
+    return [...keys.values()].map((key) => viewAttachment(this.#settings.pools, this.#machine.of(key)));
+  }
+
+  async collect({ network, living }: CollectRequest): Answered<CollectView> {
+    const kept = new Set(living.map(({ containerId, ifname }) => `${containerId} ${ifname}`)),
+      dead = new Map<string, PodKey>();
+    for (const { containerId, ifname, network: of, state } of this.#machine.records()) {
+      if (state !== "used" || containerId === undefined || ifname === undefined || (network !== undefined && of !== network)) continue;
+      if (!kept.has(`${containerId} ${ifname}`)) dead.set(`${containerId} ${ifname}`, { containerId, ifname });
+    }
+    const removed: PodKey[] = [],
+      failures: string[] = [];
+    for (const key of dead.values()) {
+      const gone = await this.detach(key);
+      if (gone.ok) removed.push(key);
+      else failures.push(`${key.containerId} ${key.ifname}: ${gone.fault.text}`);
+    }
+    return ok({ removed, failures });
+  }
+
+  addresses({ pool, owner, node, namespace }: AddressQuery): readonly AddressView[] {
+    const all = [...this.#machine.records()].map((record) => viewAddress(record, this.#settings.node));
+    const fits = (view: AddressView): boolean =>
+      (pool ?? view.pool) === view.pool &&
+      (owner ?? view.owner) === view.owner &&
+      (node ?? view.node) === view.node &&
+      (namespace ?? view.namespace) === view.namespace;
+    return all.filter(fits);
+  }
+
+  who(text: string): Outcome<WhoView, Extract<Fault, { whose: "caller" }>> {
+    const address = readAddress(text);
+    if (!address.ok) return address;
+    const record = this.#machine.at(address.value);
+    if (record !== undefined) return ok(viewWho(record, this.#settings.node));
+    const pool = this.#settings.pools.find(({ name }) => this.#machine.placeOf(address.value)?.name === name);
+    const where = pool === undefined ? "is not in a CIDR of this node" : `is free: nobody has it (pool ${pool.name})`;
+    return ok({ address: address.value, holder: null, text: `${address.value} ${where}.` });
+  }
+
+  async reserve({ address: text, owner, reason }: { readonly address: string; readonly owner?: string; readonly reason?: string }): Answered<AddressView> {
+    const address = readAddress(text);
+    if (!address.ok) return address;
+    const reservation = { ...(owner !== undefined && { owner }), ...(reason !== undefined && { reason }) };
+    const changes = this.#machine.reserve(address.value, reservation, this.#now());
+    if (!changes.ok) return changes;
+    const done = await this.#commit(changes.value);
+    return done.ok ? ok(viewAddress(this.#machine.at(address.value)!, this.#settings.node)) : done;
+  }
+  async unreserve({ address: text }: { readonly address: string }): Answered<{ readonly found: boolean }> {
+    const address = readAddress(text);
+    if (!address.ok) return address;
+    const changes = this.#machine.unreserve(address.value),
+      done = await this.#commit(changes);
+    return done.ok ? ok({ found: changes.length > 0 }) : done;
+  }
+
+  async checkAddresses({ repair = false }: { readonly repair?: boolean }): Answered<AddressCheckView> {
+    const { links } = this.#options;
+    if (links === undefined) return failed(noKernel);
+    const world: CheckWorld = {
+      records: [...this.#machine.records()],
+      namespaces: await findNamespaces(),
+      holds: (address) => this.#machine.placeOf(address) !== undefined,
+    };
+    const { checked, findings } = judgeAddresses(world);
+    const told = [];
+    for (const finding of findings) told.push({ ...finding, repaired: repair && (await this.#repair(finding)) });
+    return ok({ checked, findings: told });
+  }
+
+  pools(): readonly PoolView[] {
+    return this.#settings.pools.map((pool) =>
+      viewPool(
+        pool,
+        this.#machine.pools().find(({ name }) => name === pool.name),
+        this.#machine,
+        this.#mtu(pool.name),
+      ),
+    );
+  }
+  readiness(): { readonly ready: boolean; readonly reasons: readonly string[] } {
+    const reasons = this.#options.links === undefined ? [noKernel.text] : [];
+    const held = this.#machine.pools().filter(({ cidr }) => cidr !== undefined);
+    if (held.length === 0) reasons.push("this node holds no CIDR of any pool yet; podway leases says why");
+    return { ready: reasons.length === 0, reasons };
+  }
+
+  get #machine(): PodBook["machine"] {
+    return this.#options.book.machine;
+  }
+  #now(): number {
+    return this.#options.wallSeconds();
+  }
+  #commit(changes: readonly PodChange[]): Promise<Outcome<void>> {
+    return this.#options.book.commit([...changes, ...this.#machine.lapse(this.#now())]);
+  }
+  #pool(name: string): PoolSettings | undefined {
+    return this.#settings.pools.find((pool) => pool.name === name);
+  }
+  #mtu(pool: string): number {
+    return mtuOf(this.#pool(pool), { mtu: this.#uplinkMtu, family: familyOf(this.#settings.address) });
+  }
+  #configure(): void {
+    this.#machine.configure(this.#settings.pools.map((pool) => podPool(pool, this.#own.get(pool.name)?.cidr)));
+  }
+
+  /** One request of a container's interface after another. */
+  async #inTurn<T>(asked: AttachmentKey, work: (key: PodKey) => Answered<T>): Answered<T> {
+    const key = readKey(asked);
+    if (!key.ok) return key;
+    const name = `${key.value.containerId} ${key.value.ifname}`,
+      before = this.#turns.get(name);
+    const turn = before === undefined ? work(key.value) : before.then(() => work(key.value));
+    const quiet = turn.catch(() => undefined);
+    this.#turns.set(name, quiet);
+    try {
+      return await turn;
+    } catch (cause) {
+      if (cause instanceof FaultError) return failed(cause.fault);
+      throw cause;
+    } finally {
+      if (this.#turns.get(name) === quiet) this.#turns.delete(name);
+    }
+  }
+
+  /** Addresses for a request, written. */
+  async #take(request: AllocateRequest, link: PodRequest["link"]): Answered<readonly PodRecord[]> {
+    const read = readAllocation(request);
+    if (!read.ok) return read;
+    const pools = choosePools(this.#settings.pools, request.pools, read.value);
+    if (!pools.ok) return pools;
+    const lapsed = this.#machine.lapse(this.#now());
+    const granted = this.#machine.allocate({ ...read.value, pools: pools.value, ...(link !== undefined && { link }) }, this.#now());
+    const written = await this.#options.book.commit([...lapsed, ...(granted.ok ? granted.value.changes : [])]);
+    if (!granted.ok) return granted;
+    return written.ok ? ok(granted.value.records) : written;
+  }
+
+  async #attach(key: PodKey, request: AttachRequest): Answered<AttachmentView> {
+    const { links } = this.#options;
+    if (links === undefined) return failed(noKernel);
+    const routes = readRoutes(request.routes);
+    if (!routes.ok) return routes;
+    const had = this.#machine.of(key);
+    if (had.length > 0 && (await links.seeNode(linkNames(key).hostDevice)) !== undefined && had[0]!.link?.netns === (request.netns ?? null))
+      return ok(viewAttachment(this.#settings.pools, had));
+    const mtu = request.mtu ?? this.#mtu(had[0]?.pool ?? request.pools?.[0] ?? this.#settings.pools[0]?.name ?? "");
+    const records = await this.#takeUnused(links, request, { netns: request.netns ?? null, mtu });
+    if (!records.ok) return records;
+    const view = {
+      ...viewAttachment(this.#settings.pools, records.value),
+      ...(routes.value !== undefined && { routes: routes.value(records.value, this.#settings.pools) }),
+    };
+    const fault = await this.#link(links, view, records.value);
+    if (fault === undefined) return ok(view);
+    await this.#detach(key);
+    return failed(fault);
+  }
+
+  /** Addresses nobody else on this machine is reached by: another program's pod may sit on one. */
+  async #takeUnused(links: PodLinks, request: AttachRequest, link: NonNullable<PodRequest["link"]>): Answered<readonly PodRecord[]> {
+    for (let attempt = 0; attempt < partLimits.foreign; attempt++) {
+      const records = await this.#take(request, link);
+      if (!records.ok) return records;
+      const foreign: { readonly address: Ip; readonly device: string }[] = [];
+      for (const { address } of records.value) {
+        const device = await links.wayTo(address);
+        if (device !== undefined && device !== linkNames(request).hostDevice) foreign.push({ address, device });
+      }
+      if (foreign.length === 0) return records;
+      const reason = (device: string): string => `this node reaches it by ${device}, which is not a pod's link of Podway`;
+      const changes = foreign.flatMap(({ address, device }) => this.#machine.quarantine(address, reason(device), this.#now(), partLimits.quarantineSeconds));
+      const done = await this.#commit([...changes, ...this.#machine.releaseKey(request, this.#now())]);
+      if (!done.ok) return done;
+      const isAsked = request.addresses !== undefined && request.addresses.length > 0;
+      if (isAsked) return failed(callerFault("ipam.taken", `${foreign[0]!.address} is in use: ${reason(foreign[0]!.device)}`));
+    }
+    return failed(worldFault("ipam.try-later", `the ${partLimits.foreign} addresses tried are all in use by others; podway ip check lists them`));
+  }
+
+  async #link(links: PodLinks, view: AttachmentView, records: readonly PodRecord[]): Promise<Fault | undefined> {
+    const names = linkNames(view),
+      isInside = view.netns !== null;
+    const link: PodLink = {
+      hostDevice: names.hostDevice,
+      hostMac: names.hostMac,
+      alias: names.alias,
+      device: view.containerDevice,
+      mac: records[0]!.mac ?? names.mac,
+      mtu: view.mtu,
+      addresses: records.map(({ address, pool }) => ({ address, gateway: gatewayOf(this.#pool(pool), address) })),
+      routes: view.routes.map(({ destination, gateway }) => ({ destination: destination as Prefix, gateway: gateway as Ip })),
+    };
+    const fault = await links.make(link, view.netns ?? undefined, planAttachment(link, isInside));
+    if (fault !== undefined) return fault;
+    for (const record of records) this.#route(record);
+    this.#options.routing.want(new Map(this.#routes));
+    for (const { address } of records) {
+      if (!(await this.#options.routing.settled(address, partLimits.settleMillis)))
+        return worldFault("attach.failed", `the route to ${address} is not in the kernel after ${partLimits.settleMillis / 1000} s; podway kernel says why`);
+    }
+    return undefined;
+  }
+
+  async #detach(key: PodKey): Answered<{ readonly found: boolean }> {
+    const records = this.#machine.of(key);
+    for (const { address } of records) this.#routes.delete(address);
+    if (records.length > 0) this.#options.routing.want(new Map(this.#routes));
+    const { links } = this.#options,
+      hasLink = records.length === 0 || records[0]!.link !== undefined;
+    const removed = hasLink && links !== undefined ? await links.remove(linkNames(key).hostDevice) : false;
+    const done = await this.#commit(this.#machine.releaseKey(key, this.#now()));
+    return done.ok ? ok({ found: removed || records.length > 0 }) : done;
+  }
+
+  #route(record: PodRecord): void {
+    if (record.state === "used" && record.link !== undefined) this.#routes.set(record.address, linkNames(record as PodKey).hostDevice);
+  }
+
+  async #differences(view: AttachmentView, asked: { readonly netns?: string; readonly addresses?: readonly string[] }): Promise<readonly string[]> {
+    const { links } = this.#options,
+      wrong: string[] = [];
+    if (links === undefined) return [noKernel.text];
+    if ((await links.seeNode(view.hostDevice)) === undefined) wrong.push(`the node has no device ${view.hostDevice}`);
+    const own = view.addresses.map(({ address }) => address);
+    for (const text of asked.addresses ?? []) {
+      const address = readAddress(text);
+      if (!address.ok || !own.includes(address.value)) wrong.push(`${text} is not an address of this attachment, which has ${own.join(" and ")}`);
+    }
+    const netns = asked.netns ?? view.netns;
+    if (netns === null) return wrong;
+    const seen = await links.seePod(netns, view.ifname);
+    if (seen === undefined) return [...wrong, `the pod's namespace has no device ${view.ifname}`];
+    if ("code" in seen) return [...wrong, seen.text];
+    if (!seen.up) wrong.push(`${view.ifname} is down`);
+    if (seen.mac !== view.mac) wrong.push(`${view.ifname} has the MAC ${seen.mac ?? "none"} instead of ${view.mac}`);
+    for (const address of own) if (!seen.addresses.includes(address as Ip)) wrong.push(`${view.ifname} has no address ${address}`);
+    return wrong;
+  }
+
+  async #repair({ kind, address }: { readonly kind: string; readonly address: string | null }): Promise<boolean> {
+    const record = address === null ? undefined : this.#machine.at(address as Ip);
+    if (kind === "leak" && record?.containerId !== undefined && record.ifname !== undefined)
+      return (await this.detach({ containerId: record.containerId, ifname: record.ifname })).ok;
+    if (kind !== "unknown" || address === null) return false;
+    const reason = "it is in use in a namespace that has no allocation of it";
+    return (await this.#commit(this.#machine.quarantine(address as Ip, reason, this.#now(), partLimits.quarantineSeconds))).ok;
+  }
+
+  #audit(text: string, record: PodRecord): void {
+    this.#options.telemetry.note(note("warn", "ipam.forced", text, { pool: record.pool, prefix: onlyOf(record.address) }));
+  }
+
+  #registerGauges(): void {
+    const { telemetry } = this.#options,
+      sum = (field: "used" | "free" | "capacity" | "quarantined" | "kept") => () => this.pools().reduce((total, pool) => total + pool[field], 0);
+    telemetry.gauge("podway_pod_addresses_used", "Pod addresses of this node that containers have.", sum("used"));
+    telemetry.gauge("podway_pod_addresses_free", "Pod addresses of this node that can be handed out.", sum("free"));
+    telemetry.gauge("podway_pod_addresses_kept", "Pod addresses of this node kept for their owners.", sum("kept"));
+    telemetry.gauge("podway_pod_addresses_quarantined", "Pod addresses of this node in quarantine.", sum("quarantined"));
+    telemetry.gauge("podway_pod_addresses_capacity", "Pod addresses of this node in all.", sum("capacity"));
+    telemetry.gauge("podway_pod_pool_alarms", "Pools of this node above their alarm mark.", () => this.pools().filter(({ alarm }) => alarm !== null).length);
+  }
+}
+
+const noKernel = worldFault("ipam.try-later", "this daemon programs no kernel here: it is a reflector, or runs without the right to");

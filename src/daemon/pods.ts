@@ -1,0 +1,50 @@
+/** Opens what a node needs for its pods, and closes it: the journal, the links, the allocator over both. */
+import { join } from "node:path";
+import { FaultError } from "#base/fault.ts";
+import { note } from "#base/note.ts";
+import type { NodeSettings } from "#base/settings.ts";
+import type { Telemetry } from "#ports/telemetry.ts";
+import { PodBook } from "./pod-book.ts";
+import { PodPart } from "./pod-part.ts";
+import { PodRouter } from "./pod-routing.ts";
+import type { Reconciler } from "./reconcile.ts";
+import type { NodeStreams } from "./streams.ts";
+import type { Task } from "./tasks.ts";
+
+export interface Pods {
+  readonly part: PodPart;
+  readonly router: PodRouter;
+  readonly task: Task;
+}
+
+export interface PodsParts {
+  readonly settings: NodeSettings;
+  readonly telemetry: Telemetry;
+  readonly stateDirectory: string;
+}
+
+/** Undefined, and a note, if the journal cannot be used: the node forwards all the same, and hands out nothing it may have handed out before. */
+export async function openPods({ settings, telemetry, stateDirectory }: PodsParts, streams: NodeStreams, reconciler: Reconciler): Promise<Pods | undefined> {
+  const { PodLinks } = await import("#adapters/pod-links.ts");
+  try {
+    const book = await PodBook.open({ path: join(stateDirectory, "pods.journal"), cluster: settings.cluster, written: () => undefined });
+    const router = new PodRouter({ reconciler, metric: settings.kernel.metric, want: (routes) => streams.pods$.next(routes) });
+    const links = new PodLinks();
+    const part = new PodPart({ book, links, routing: router, settings, telemetry, wallSeconds: () => Math.floor(Date.now() / 1000) });
+    part.uplink(await links.mtuOf(settings.address));
+    const task: Task = {
+      name: "pods",
+      async run(signal, ready) {
+        ready();
+        await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+        await book.close();
+        links.close();
+      },
+    };
+    return { part, router, task };
+  } catch (cause) {
+    if (!(cause instanceof FaultError)) throw cause;
+    telemetry.note(note("error", cause.fault.code, `no pod gets an address here: ${cause.fault.text}`));
+    return undefined;
+  }
+}
