@@ -58,6 +58,19 @@ describe("our OPEN", () => {
   test("offers the families of the neighbour, not all there are", () => {
     expect(ourOpen(us, { ...session, families: ["ipv6"] }, idle).capabilities.families).toEqual([ipv6]);
   });
+  test("says our role and the AS this neighbour is shown; long-lived restart for every family, where it is offered", () => {
+    const open = ourOpen(
+      us,
+      { ...session, asRole: "rs-client", localAs: 64_999, gracefulRestart: { ...session.gracefulRestart!, longLivedSeconds: 86_400 } },
+      idle,
+    );
+    expect([open.asn, open.capabilities.fourOctetAs, open.capabilities.role]).toEqual([64_999, 64_999, 2]);
+    expect(open.capabilities.longLived).toEqual([
+      { ...ipv4, forwarding: true, staleSeconds: 86_400 },
+      { ...ipv6, forwarding: true, staleSeconds: 86_400 },
+    ]);
+    expect(codesOf(open)).toEqual(expect.arrayContaining([9, 71]));
+  });
   test("survives the codec, with and without capabilities", () => {
     const open = ourOpen({ ...us, asn: 4_200_000_000 }, session, idle);
     const bytes = encodeOpen(open);
@@ -86,7 +99,36 @@ describe("what is refused", () => {
       "2/7 [1,4,0,2,0,1] no address family is offered by both sides",
     ],
     ["nothing", theirs(), {}, "agreed"],
+    ["no role where we have one", theirs(), { asRole: "customer" }, "agreed"],
+    [
+      "no role where we insist on it (RFC 9234 §4.2)",
+      theirs(),
+      { asRole: "customer", strictRole: true },
+      "2/11 [] the peer says no role, and ours is customer: it must be provider (RFC 9234)",
+    ],
+    [
+      "a role that is not ours",
+      theirs({}, { role: 3 }),
+      { asRole: "customer" },
+      "2/11 [] the peer says its role is customer, and ours is customer: it must be provider (RFC 9234)",
+    ],
+    ["a role nobody knows", theirs({}, { role: 9 }), { asRole: "peer" }, "2/11 [] the peer says its role is 9, and ours is peer: it must be peer (RFC 9234)"],
+    ["a role where we have none", theirs({}, { role: 3 }), {}, "agreed"],
+    ["an AS that is ours for it alone", theirs(), { localAs: 64_999 }, "agreed"],
   ];
+  test("roles go together in these five ways", () => {
+    const names = ["provider", "rs", "rs-client", "customer", "peer"] as const;
+    const pairs = names.flatMap((asRole) =>
+      [0, 1, 2, 3, 4].filter((role) => refused(theirs({}, { role }), { ...session, asRole }) === "agreed").map((role) => [asRole, role]),
+    );
+    expect(pairs).toEqual([
+      ["provider", 3],
+      ["rs", 2],
+      ["rs-client", 1],
+      ["customer", 0],
+      ["peer", 4],
+    ]);
+  });
   for (const [name, open, more, answer] of table) {
     test(name, () => expect(refused(open, { ...session, ...more })).toBe(answer));
   }
@@ -129,6 +171,23 @@ describe("what is agreed on", () => {
     expect(agreed(theirs()).gracefulRestart?.notification).toBe(true);
     expect(agreed(theirs(), { ...session, gracefulRestart: undefined }).gracefulRestart).toBeUndefined();
   });
+  test("long-lived restart where both offered it beside graceful restart; ours bounds what the peer asks for (RFC 9494 §4.2, §4.5)", () => {
+    const long = { ...session, gracefulRestart: { ...session.gracefulRestart!, longLivedSeconds: 1000 } };
+    const longLived = [
+      { ...ipv4, forwarding: false, staleSeconds: 3600 },
+      { ...ipv6, forwarding: true, staleSeconds: 500 },
+      { afi: 25, safi: 65, forwarding: true, staleSeconds: 500 },
+    ];
+    expect(agreed(theirs({}, { longLived }), long).longLived).toEqual([
+      { family: 0, forwarding: false, staleSeconds: 1000 },
+      { family: 1, forwarding: true, staleSeconds: 500 },
+    ]);
+    expect(agreed(theirs({}, { longLived })).longLived).toBeUndefined();
+    expect(agreed(theirs({}, { longLived: [] }), long).longLived).toBeUndefined();
+    const { gracefulRestart: _, ...capabilities } = theirs({}, { longLived }).capabilities;
+    expect(agreed({ ...theirs(), capabilities }, long).longLived).toBeUndefined();
+  });
+
   test("who and where the peer is", () => {
     expect(agreed(theirs())).toMatchObject({ remoteAs: 64_512, remoteId: ip4Number("10.0.0.2"), role: "client", ...ends });
   });

@@ -21,6 +21,8 @@ class Room {
   /** ROUTE-REFRESH messages seen on the way: who sent them, and their subtype. */
   readonly refreshes: string[] = [];
   octets = 0;
+  /** Messages that are lost on the way. */
+  swallow: (bytes: Uint8Array) => boolean = () => false;
 
   add(address: string, more: { readonly asn?: number; readonly policies?: Record<string, PolicySettings> } = {}): Speaker {
     const id = ip4Number(address);
@@ -94,6 +96,7 @@ class Room {
     const to = this.#ends.get(connection)?.find((end) => end !== from);
     if (bytes[18] === 5) this.refreshes.push(`${from} ${bytes[21]}`);
     this.octets += bytes.length;
+    if (this.swallow(bytes)) return;
     if (to) this.speakers.get(to)?.bytes(connection, { buffer: Uint8Array.from(bytes), start: 0, end: bytes.length }, this.now);
   }
 }
@@ -244,6 +247,51 @@ describe("settings that change under a running session", () => {
     room.refreshes.length = 0;
     configure({ export: [] });
     expect(room.refreshes).toEqual([]);
+  });
+
+  test("a peer that does not begin to answer a refresh is asked by a new session (RFC 7313 §4)", () => {
+    const { room, us, configure } = edge();
+    room.swallow = (bytes) => bytes[18] === 5;
+    configure({}, { all: refuse("10.1.0.0/16") });
+    expect(chosen(us)).toHaveLength(4);
+    room.pass(14_990);
+    expect([chosen(us).length, us.neighbours.byId(1)?.flaps]).toEqual([4, 0]);
+    room.swallow = () => false;
+    room.pass(5000);
+    expect([chosen(us), us.isUp(1), us.neighbours.byId(1)?.flaps]).toEqual([["10.2.0.0/16", "10.42.1.0/24", "10.42.2.0/24"], true, 1]);
+  });
+
+  test("graceful shutdown of a session: both sides use what it told as the last, and it stays up; and back (RFC 8326)", () => {
+    const { room, us, them } = edge();
+    const prefOf = (speaker: Speaker, prefix: string): number => {
+      const rib = speaker.rib.ribs[0];
+      return speaker.rib.attributes.localPref[rib.adjRibIn.attributes[rib.bestOf(rib.prefixes.findText(prefix as Prefix))]!]!;
+    };
+    const prefs = (): number[] => [prefOf(us, "10.1.0.0/16"), prefOf(them, "10.42.1.0/24")];
+    expect(prefs()).toEqual([100, 100]);
+    for (const name of [us.neighbours.byId(1)!.name, "*"]) {
+      us.gracefulShutdown(name, true, room.now);
+      room.settle();
+      expect([prefs(), us.isUp(1), [...us.leaving]]).toEqual([[0, 0], true, [name]]);
+      us.gracefulShutdown(name, false, room.now);
+      room.settle();
+      expect([prefs(), us.neighbours.byId(1)?.flaps]).toEqual([[100, 100], 0]);
+    }
+  });
+
+  test("who passed a prefix limit stays out for the time stated, though it dials us", () => {
+    const { room, us, them, configure } = edge();
+    configure({ maxPrefixes: 2, prefixRestartSeconds: 100, passive: true });
+    them.configure(peers(["10.0.0.1", { role: "external", remoteAs: asn, multihop: 2, import: ["all"], export: ["all"] }]), [], room.now);
+    room.pass(5000);
+    expect(us.isUp(1)).toBe(true);
+    them.originate("10.3.0.0/16" as Prefix);
+    room.settle();
+    them.withdrawOwn("10.3.0.0/16" as Prefix);
+    room.pass(95_000);
+    expect(us.isUp(1)).toBe(false);
+    room.pass(70_000);
+    expect(us.isUp(1)).toBe(true);
   });
 
   test("maxPrefixes counts from the next UPDATE on", () => {

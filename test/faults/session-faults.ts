@@ -7,7 +7,7 @@ import type { Fault, Measured, Scene } from "./fault.ts";
 import { type daemons, type FaultLab, rude } from "./lab.ts";
 
 export const sessionFaults: readonly Fault[] = [
-  { name: "half-open-n1", what: "n1 SIGKILLed, its neighbours never hear of it", loss: "none", run: (scene) => halfOpen(scene, "n1", 2000) },
+  { name: "half-open-n1", what: "n1 SIGKILLed, its neighbours never hear of it", loss: "none", run: (scene) => halfOpen(scene, "n1", 1000) },
   {
     name: "half-open-rr1",
     what: "the reflector SIGKILLed, its clients never hear of it",
