@@ -42,5 +42,6 @@ function row(route: RouteView, terminal: Terminal): Cell[] {
   const mark = { text: `${route.best ? "*" : " "}${route.stale ? "s" : ""}`, paint: route.stale ? terminal.yellow : terminal.green };
   const communities = [...route.communities, ...route.largeCommunities].join(" ");
   const ranks = [String(route.localPref ?? "-"), String(route.med ?? "-"), route.origin];
-  return [mark, route.prefix, route.nextHop, route.peer, ...ranks, route.asPath || "-", communities || "-", route.originatorId ?? "-"];
+  const from = route.pathId === null ? route.peer : `${route.peer} #${route.pathId}`;
+  return [mark, route.prefix, route.nextHop, from, ...ranks, route.asPath || "-", communities || "-", route.originatorId ?? "-"];
 }

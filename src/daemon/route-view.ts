@@ -49,8 +49,10 @@ export function peerName(speaker: Speaker, peer: number): string {
 
 export function viewPath(speaker: Speaker, rib: LocRib, path: number): RouteView {
   const peer = rib.adjRibIn.peer[path]!;
+  const hasPathIds = speaker.rib.peers.givesPathIds[peer * 2 + rib.family] === 1;
   return viewSet(speaker, { rib, prefix: rib.adjRibIn.prefix[path]! }, rib.adjRibIn.attributes[path]!, {
     peer: peerName(speaker, peer),
+    pathId: hasPathIds ? rib.adjRibIn.pathIdOf(path) : null,
     best: rib.bestOf(rib.adjRibIn.prefix[path]!) === path,
     stale: rib.adjRibIn.isStale(path),
   });
@@ -77,11 +79,11 @@ interface Place {
 
 function* pathsOf(speaker: Speaker, { rib, prefix }: Place, query: RouteQuery, peer: number | undefined): Iterable<() => RouteView> {
   if (query.sentTo !== undefined) {
-    const told = speaker.rib.groupOf(peer!, rib.family)?.told,
-      set = told?.setOf(prefix) ?? 0;
-    if (set === 0 || told!.sourceOf(prefix) === peer) return;
-    const from = told!.sourceOf(prefix);
-    yield () => viewSet(speaker, { rib, prefix }, set, { peer: peerName(speaker, from), best: true, stale: false });
+    for (const { set, source, pathId } of speaker.rib.groupOf(peer!, rib.family)?.toldOf(prefix) ?? []) {
+      if (source === peer) continue;
+      const best = pathId === undefined || isBest(rib, prefix, pathId);
+      yield () => viewSet(speaker, { rib, prefix }, set, { peer: peerName(speaker, source), pathId: pathId ?? null, best, stale: false });
+    }
     return;
   }
   const best = rib.bestOf(prefix);
@@ -91,7 +93,13 @@ function* pathsOf(speaker: Speaker, { rib, prefix }: Place, query: RouteQuery, p
   }
 }
 
-function viewSet(speaker: Speaker, { rib, prefix }: Place, set: number, of: Pick<RouteView, "peer" | "best" | "stale">): RouteView {
+/** `pathId`: that of a path as we tell it. */
+function isBest(rib: LocRib, prefix: number, pathId: number): boolean {
+  const best = rib.bestOf(prefix);
+  return best !== none && rib.adjRibIn.toldIdOf(best) === pathId;
+}
+
+function viewSet(speaker: Speaker, { rib, prefix }: Place, set: number, of: Pick<RouteView, "peer" | "pathId" | "best" | "stale">): RouteView {
   const table = speaker.rib.attributes,
     values = table.decode(set),
     large = values.largeCommunities ?? new Uint32Array(0);

@@ -269,7 +269,7 @@ describe("who must lose a route", () => {
       prefixes = ["10.1.0.0/16", "10.2.0.0/16", "10.3.0.0/16"];
     world.announce(1, base, ...prefixes);
     world.settle();
-    const big = { ...base, unknown: [{ flags: 0xe0, type: 99, value: new Uint8Array(4005) }] };
+    const big = { ...base, unknown: [{ flags: 0xe0, type: 99, value: new Uint8Array(4015) }] };
     for (const one of prefixes) world.announce(1, big, one);
     world.settle();
     // as it stands it fits, with ORIGINATOR_ID and CLUSTER_LIST it does not; externals lose LOCAL_PREF and gain an AS

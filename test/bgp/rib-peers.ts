@@ -9,7 +9,9 @@ import type { FamilyIndex, SessionTerms } from "#bgp/terms.ts";
 import type { PathAttributes } from "#wire/bgp/attribute.ts";
 import { encodeUpdate, type Update } from "#wire/bgp/update.ts";
 import { session } from "./settings-of.ts";
-import { ToldReader } from "./told-reader.ts";
+import { type RouteName, ToldReader } from "./told-reader.ts";
+
+export type { RouteName };
 
 export const ownAs = 65_000;
 export const own: RibSettings = {
@@ -21,6 +23,11 @@ export const own: RibSettings = {
   policies: {},
   observes: false,
 };
+
+export function splitName(name: RouteName): { readonly prefix: Prefix; readonly pathId?: number } {
+  const [prefix, pathId] = name.split("#") as [Prefix, string?];
+  return pathId === undefined ? { prefix } : { prefix, pathId: Number(pathId) };
+}
 
 export const at = (millis: number): Instant => millis as Instant;
 export const sequence = (...asns: number[]): NonNullable<PathAttributes["asPath"]> => (asns.length === 0 ? [] : [{ type: 2, asns: Uint32Array.from(asns) }]);
@@ -84,16 +91,16 @@ export class RibPeers {
     return this.rib.update(peer, bytes, 19, bytes.length);
   }
   /** The next hop among `attributes` goes where the family has it. */
-  announce(peer: number, attributes: PathAttributes, ...prefixes: string[]): void {
-    const nlri = prefixes.map((prefix) => ({ prefix: prefix as Prefix })),
+  announce(peer: number, attributes: PathAttributes, ...prefixes: RouteName[]): void {
+    const nlri = prefixes.map(splitName),
       { nextHop, ...others } = attributes;
     assert(nextHop !== undefined, "a route has a next hop");
-    const six = prefixes[0]!.includes(":");
-    const fault = this.update(peer, six ? { attributes: others, reach: { afi: 2, safi: 1, nextHop, nlri } } : { attributes, nlri });
+    const afi = prefixes[0]!.includes(":") ? 2 : 1;
+    const fault = this.update(peer, nextHop.length === 4 ? { attributes, nlri } : { attributes: others, reach: { afi, safi: 1, nextHop, nlri } });
     assert(fault === undefined, `no fault in a good UPDATE: ${fault?.text}`);
   }
-  withdraw(peer: number, ...prefixes: string[]): void {
-    const withdrawn = prefixes.map((prefix) => ({ prefix: prefix as Prefix }));
+  withdraw(peer: number, ...prefixes: RouteName[]): void {
+    const withdrawn = prefixes.map(splitName);
     const fault = this.update(peer, prefixes[0]!.includes(":") ? { unreach: { afi: 2, safi: 1, withdrawn } } : { withdrawn });
     assert(fault === undefined, "no fault in a good UPDATE");
   }

@@ -4,12 +4,15 @@
  * that is not just as it should be.
  */
 import { assert } from "#base/assert.ts";
-import type { Prefix } from "#base/prefix.ts";
 import { decodeAttributes, type PathAttributes } from "#wire/bgp/attribute.ts";
+import { familyKey } from "#wire/bgp/constants.ts";
 import { decodeRouteRefresh } from "#wire/bgp/message.ts";
 import { decodePrefixes } from "#wire/bgp/nlri.ts";
 import { emptyRanges, endOfRib, splitUpdate } from "#wire/bgp/update.ts";
 import type { FamilyIndex, SessionTerms } from "#bgp/terms.ts";
+
+/** A prefix, and with ADD-PATH its path identifier behind `#`. */
+export type RouteName = string;
 
 type Heard = "endOfRib" | "beginRefresh" | "endRefresh";
 
@@ -31,13 +34,14 @@ export function routeText(attributes: PathAttributes): string {
 export class ToldReader {
   readonly peer: number;
   readonly terms: SessionTerms;
-  readonly routes: readonly [Map<Prefix, string>, Map<Prefix, string>] = [new Map(), new Map()];
+  /** By prefix; with ADD-PATH by prefix and path identifier. */
+  readonly routes: readonly [Map<RouteName, string>, Map<RouteName, string>] = [new Map(), new Map()];
   /** Heard so far, by family; the test may look at `routes` at that moment. */
   onHeard: (what: Heard, family: FamilyIndex) => void = () => {};
   /** True while the same may be told again: a refresh was asked for. */
   mayRepeat = false;
   /** Between the beginning and the end of a refresh: what was told again. */
-  readonly #again: (Set<Prefix> | undefined)[] = [undefined, undefined];
+  readonly #again: (Set<RouteName> | undefined)[] = [undefined, undefined];
   readonly counts = { updates: 0, announced: 0, withdrawn: 0, octets: 0 };
 
   constructor(peer: number, terms: SessionTerms) {
@@ -50,7 +54,10 @@ export class ToldReader {
     this.counts.octets += bytes.length;
     for (let at = 0; at < bytes.length;) {
       const length = (bytes[at + 16]! << 8) | bytes[at + 17]!;
-      assert(length >= 19 && length <= 4096 && at + length <= bytes.length, "a view holds whole messages of legal length");
+      assert(
+        length >= 19 && length <= (this.terms.extendedMessages ? 65_535 : 4096) && at + length <= bytes.length,
+        "a view holds whole messages of legal length",
+      );
       for (let i = 0; i < 16; i++) assert(bytes[at + i] === 0xff, "the marker is all ones");
       if (bytes[at + 18] === 5) this.#refresh(bytes, at + 19, at + length);
       else {
@@ -85,7 +92,8 @@ export class ToldReader {
     const marked = endOfRib(bytes, ranges);
     if (marked !== 0) return this.onHeard("endOfRib", ((marked >> 8) - 1) as FamilyIndex);
     const internal = this.terms.role !== "external";
-    const decoded = decodeAttributes(bytes, ranges.attributesStart, ranges.attributesEnd, { internal, fourOctetAs: this.terms.fourOctetAs });
+    const addPath = ([0, 1] as const).filter((family) => this.#takesPaths(family)).map((family) => familyKey(family + 1, 1));
+    const decoded = decodeAttributes(bytes, ranges.attributesStart, ranges.attributesEnd, { internal, fourOctetAs: this.terms.fourOctetAs, addPath });
     assert(decoded.cost === "none", `peer ${this.peer}: no fault in what is told: ${decoded.faults.map((one) => one.text).join("; ")}`);
     const { reach, unreach, attributes } = decoded;
     const parts = [ranges.withdrawnEnd > ranges.withdrawnStart, ranges.nlriEnd > ranges.nlriStart, reach !== undefined, unreach !== undefined];
@@ -96,13 +104,12 @@ export class ToldReader {
       assert(attributes.nextHop !== undefined, "IPv4 NLRI come with NEXT_HOP");
       this.#announce(0, attributes, bytes, [ranges.nlriStart, ranges.nlriEnd]);
     }
+    if (unreach) assert(unreach.afi === 2, "IPv4 is withdrawn in the classic field");
     if (unreach) this.#withdraw(1, bytes, unreach.start, unreach.end);
     if (reach) {
-      assert(
-        attributes.nextHop === undefined && reach.afi === 2 && (reach.nextHop.length === 16 || reach.nextHop.length === 32),
-        "IPv6 has its next hop in MP_REACH_NLRI alone",
-      );
-      this.#announce(1, { ...attributes, nextHop: reach.nextHop }, bytes, [reach.nlriStart, reach.nlriEnd]);
+      assert(attributes.nextHop === undefined && (reach.nextHop.length === 16 || reach.nextHop.length === 32), "IPv6 has its next hop in MP_REACH_NLRI alone");
+      assert(reach.afi === 2 || this.terms.extendedNextHop === true, "an IPv6 next hop of IPv4 routes is for those who agreed on it (RFC 8950 §4)");
+      this.#announce((reach.afi - 1) as FamilyIndex, { ...attributes, nextHop: reach.nextHop }, bytes, [reach.nlriStart, reach.nlriEnd]);
     }
   }
 
@@ -110,15 +117,25 @@ export class ToldReader {
     assert(this.terms.families.includes(family), "only families of the session");
     assert(attributes.origin !== undefined && attributes.asPath !== undefined, "ORIGIN and AS_PATH are there");
     const text = routeText(attributes);
-    for (const { prefix } of decodePrefixes(bytes, start, end, { family: family === 0 ? 4 : 6, addPath: false })!) {
+    for (const prefix of this.#names(family, bytes, start, end)) {
       assert(this.mayRepeat || this.routes[family].get(prefix) !== text, `peer ${this.peer}: ${prefix} was told as it is known already: ${text}`);
       this.routes[family].set(prefix, text);
       this.#again[family]?.add(prefix);
       this.counts.announced++;
     }
   }
+  #names(family: FamilyIndex, bytes: Uint8Array, start: number, end: number): RouteName[] {
+    const addPath = this.#takesPaths(family),
+      nlri = decodePrefixes(bytes, start, end, { family: family === 0 ? 4 : 6, addPath });
+    assert(nlri !== undefined, `peer ${this.peer}: its prefixes can be read`);
+    return nlri.map(({ prefix, pathId }) => (pathId === undefined ? prefix : `${prefix}#${pathId}`));
+  }
+  #takesPaths(family: FamilyIndex): boolean {
+    return (this.terms.addPath?.find((one) => one.family === family)?.send ?? 0) !== 0;
+  }
+
   #withdraw(family: FamilyIndex, bytes: Uint8Array, start: number, end: number): void {
-    for (const { prefix } of decodePrefixes(bytes, start, end, { family: family === 0 ? 4 : 6, addPath: false })!) {
+    for (const prefix of this.#names(family, bytes, start, end)) {
       assert(this.routes[family].delete(prefix), `peer ${this.peer}: ${prefix} was withdrawn and had never been told`);
       this.counts.withdrawn++;
     }

@@ -127,7 +127,7 @@ export class Rib {
     this.policies = new PolicyBook(settings.policies);
     const { asn, routerId, clusterId, address, address6 } = settings;
     this.attributes = new AttributeTable({ asn, routerId, clusterId, addresses: [address, address6].filter((ip) => ip !== undefined).map(ipBytes) });
-    this.#filters = new ImportFilters(this.policies, this.#policyParts("import", [address, address6]));
+    this.#filters = new ImportFilters(this.policies, this.importParts);
     this.ribs = [new LocRib(ipv4Unicast, this.attributes, this.peers), new LocRib(ipv6Unicast, this.attributes, this.peers)];
     this.origins = new OriginCheck({ attributes: this.attributes, peers: this.peers, ribs: this.ribs });
     this.#stale = new StalePaths(this.peers, this.ribs, this.attributes);
@@ -235,7 +235,7 @@ export class Rib {
       }
       groups.delete(key);
       groups.set(next, group);
-      group.retell(this.#exporter(family, members[0]!.terms, members[0]!.session));
+      group.retell(this.makeExporter(family, members[0]!.terms, members[0]!.session));
     }
     this.#closeEmptyGroups();
     return strays;
@@ -465,8 +465,11 @@ export class Rib {
   #self(family: FamilyIndex, terms: SessionTerms): Ip | undefined {
     const wanted = family === ipv4Unicast ? 4 : 6,
       own = wanted === 4 ? this.#settings.address : this.#settings.address6;
-    if (terms.role === "external" && familyOf(terms.local) === wanted) return terms.local;
-    return own && familyOf(own) === wanted ? own : undefined;
+    const mayBe6 = family === ipv4Unicast && terms.extendedNextHop === true;
+    // over IPv6 the neighbour reaches that address of ours, and perhaps no other (RFC 8950)
+    if (terms.role === "external" && (familyOf(terms.local) === wanted || mayBe6)) return terms.local;
+    if (own && familyOf(own) === wanted) return own;
+    return mayBe6 ? [this.#settings.address6, own].find((one) => one !== undefined && familyOf(one) === 6) : undefined;
   }
 
   /** Peers with one key are told the same. */
@@ -477,15 +480,21 @@ export class Rib {
     return `${form}|${terms.role}|${edge}${judged}`;
   }
 
-  #exporter(family: FamilyIndex, terms: SessionTerms, session: SessionSettings): Exporter {
+  /** What tells a peer of these terms its routes; with another book by the policies in there. The caller closes it. */
+  // oxlint-disable-next-line max-params -- what an exporter is made of
+  makeExporter(family: FamilyIndex, terms: SessionTerms, session: SessionSettings, book = this.policies): Exporter {
     const to = roleNumber(terms.role),
       self = this.#self(family, terms),
       way = to === roleExternal ? "export to outside" : "export";
     // RFC 8212: an external neighbour without policies is told nothing; an internal one everything.
-    const policy = to === roleExternal || session.export.length > 0 ? this.policies.compile(session.export, this.#policyParts(way, [self, self])) : undefined;
+    const policy = to === roleExternal || session.export.length > 0 ? book.compile(session.export, this.#policyParts(way, [self, self])) : undefined;
     return new Exporter({ to, family: family === ipv4Unicast ? 4 : 6, self, edge: exportEdge(terms, session), policy }, this.attributes);
   }
 
+  /** What import policies are compiled with. */
+  get importParts(): PolicyParts {
+    return this.#policyParts("import", [this.#settings.address, this.#settings.address6]);
+  }
   #policyParts(way: PolicyParts["way"], [four, six]: readonly [Ip | undefined, Ip | undefined]): PolicyParts {
     return { attributes: this.attributes, peers: this.peers, way, self: [four && ipBytes(four), six && ipBytes(six)] };
   }
@@ -494,7 +503,7 @@ export class Rib {
     const key = this.#groupKey(family, terms, session),
       known = this.#groups[family].get(key);
     if (known) return known;
-    const group = this.#makeGroup(this.ribs[family], roleNumber(terms.role), this.#exporter(family, terms, session), messageForm(family, terms));
+    const group = this.#makeGroup(this.ribs[family], roleNumber(terms.role), this.makeExporter(family, terms, session), messageForm(family, terms));
     this.#groups[family].set(key, group);
     if (this.deferral.isDeferring(this.#now)) for (const prefix of this.#own[family]) group.oweNow(prefix);
     return group;
