@@ -23,7 +23,7 @@ const verbs = {
   sim: { script: ["test/sim/run.ts"], minutes: 60 },
   fuzz: { script: ["test/fuzz/run.ts"], minutes: 60 },
   mutants: { script: ["test/mutants/run.ts"], debian: lab, namespaces: true, minutes: 60 },
-  interop: { script: ["test/interop/run.ts"], debian: [...lab, "frr", "gobgpd", "openbgpd", "exabgp", "tcpdump"], namespaces: true, minutes: 60 },
+  interop: { script: ["test/interop/run.ts"], debian: [...lab, "frr", "gobgpd", "openbgpd", "exabgp", "tcpdump", "pmacct", "bgpdump"], namespaces: true, minutes: 60 },
   faults: { script: ["test/faults/run.ts"], debian: lab, namespaces: true, minutes: 60 },
   doors: { script: ["test/doors/run.ts"], debian: lab, namespaces: true, minutes: 60 },
   bench: { script: ["test/bench/run.ts"], debian: [...lab, "frr", "gobgpd"], namespaces: true, minutes: 120 },

@@ -1,9 +1,10 @@
 /**
  * `npm run interop`: podwayd against BIRD, FRR, GoBGP, OpenBGPD and ExaBGP in network namespaces, a matrix of what works; then
- * the same stream into BIRD and podwayd as reflectors. Exit 1 if anything that should work does not.
+ * the same stream into BIRD and podwayd as reflectors; then what pmacct and bgpdump read out of our BMP and MRT. Exit 1 if anything that should work does not.
  *
  *   npm run interop -- --only bird,frr --row "GTSM" --part matrix --keep
  *   npm run interop -- --part stream --seed 4711 --seconds 60
+ *   npm run interop -- --part monitoring
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -17,6 +18,7 @@ import { ExaBgp } from "./exabgp.ts";
 import { Frr } from "./frr.ts";
 import { GoBgp } from "./gobgp.ts";
 import { type Column, printMatrix, type Row, rows, runScenario, type Scenario } from "./matrix.ts";
+import { runMonitoring } from "./monitoring.ts";
 import { closeNetworks, removeRemains } from "./network.ts";
 import { OpenBgpd } from "./openbgpd.ts";
 import { external, internalClient, internalNonClient, overIpv6, twoOctet } from "./scenario-exchange.ts";
@@ -98,11 +100,18 @@ async function tryStream(): Promise<boolean> {
   return failures.length === 0 && seeds > 0;
 }
 
+function tryMonitoring(): Promise<boolean> {
+  process.stdout.write("\nMonitoring as strangers read it:\n");
+  return runMonitoring(home, (line) => process.stdout.write(`${line}\n`));
+}
+
 async function main(): Promise<number> {
   await removeRemains();
-  const matrix = given.part === "stream" || (await tryAll());
-  const stream = given.part === "matrix" || (await tryStream());
-  return matrix && stream ? 0 : 1;
+  const isWanted = (part: string): boolean => given.part === undefined || given.part === part;
+  const matrix = !isWanted("matrix") || (await tryAll());
+  const stream = !isWanted("stream") || (await tryStream());
+  const monitoring = !isWanted("monitoring") || (await tryMonitoring());
+  return matrix && stream && monitoring ? 0 : 1;
 }
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => void closeNetworks().finally(() => process.exit(130)));
