@@ -11,6 +11,9 @@ import type {
   MonitoringView,
   PeerErrorsView,
   PeerView,
+  PolicyTrialCounts,
+  PolicyTrialView,
+  PolicyView,
   PlanView,
   RouteView,
   StatusView,
@@ -165,6 +168,23 @@ const Kernel = view<KernelView>({
   ),
 });
 
+const verdict = choice("accept", "reject");
+const Policy = view<PolicyView>({
+  name: text,
+  rules: list(view<PolicyView["rules"][number]>({ name: orNull(text), then: verdict, imported: count, exported: count })),
+  otherwise: said("Routes no rule matched.", view<PolicyView["otherwise"]>({ then: verdict, imported: count, exported: count })),
+  importOf: list(text),
+  exportTo: list(text),
+});
+
+const trialCounts = view<PolicyTrialCounts>({ judged: count, accepted: count, rejected: count, changed: count });
+const PolicyTrial = view<PolicyTrialView>({
+  import: trialCounts,
+  export: trialCounts,
+  notJudged: said("Routes that import policies refuse today; they are not held.", count),
+  routes: list(view<PolicyTrialView["routes"][number]>({ direction: choice("import", "export"), peer: text, prefix: text, before: text, after: text })),
+});
+
 const Document = view<DocumentView>({ source: choice("file", "store"), revision: orNull(text), text, fileDiffers: flag });
 
 const changes = list(
@@ -204,6 +224,9 @@ export const schemas = {
   Why,
   Kernel,
   Document,
+  Policy,
+  PolicyTrial,
+  Policies: list(reference("Policy")),
   Peers: list(reference("Peer")),
   Leases: list(reference("Lease")),
   Routes: view<{ total: number; routes: readonly RouteView[] }>({

@@ -30,6 +30,18 @@ export const verbs: readonly Verb[] = [
       { name: "limit", about: `How many at most; ${limits.routesDefault} if left out.`, kind: { from: 1, to: limits.routes } },
     ],
   },
+  get(controlPaths.policies, "Policies", "Policies of this node's peers, with how often each rule decided.", (control) => ok(control.policies())),
+  {
+    ...post(controlPaths.policyTrial, "PolicyTrial", "What a document's policies would make of the routes that are there.", (control, { proposal, query }) =>
+      control.tryPolicies(proposal!.text, proposal!.file, query),
+    ),
+    takesDocument: true,
+    query: [
+      { name: "peer", about: "Only this peer's import and export.", kind: "text" },
+      { name: "direction", about: "Only this direction.", kind: ["import", "export"] },
+      { name: "limit", about: "How many routes to list; 50 if left out.", kind: { from: 1, to: limits.routes } },
+    ],
+  },
   get(controlPaths.leases, "Leases", "Who holds which CIDR.", (control) => ok(control.leases())),
   {
     ...get(controlPaths.why, "Why", "One paragraph about a prefix, an address or a peer.", (control, { query }) => control.why(String(query["subject"]))),

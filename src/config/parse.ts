@@ -11,6 +11,8 @@ export interface ParsedDocument {
   readonly document: Document;
   /** What is allowed and yet hardly meant; to be shown, not refused. */
   readonly warnings: readonly Problem[];
+  /** Where what is found out about the document later stands in the text. */
+  locate(findings: readonly Finding[]): readonly Problem[];
 }
 
 /**
@@ -25,7 +27,7 @@ export function parseDocument(text: string, file: string): Outcome<ParsedDocumen
   if (!shape.success) return failed(limited(located(explainIssues(shape.error.issues, source.value.value), source.value.problem), file));
   const findings = located(checkDocument(shape.data), source.value.problem);
   if (findings.some((problem) => problem.severity === "error")) return failed(limited(findings, file));
-  return ok({ document: shape.data, warnings: findings });
+  return ok({ document: shape.data, warnings: findings, locate: (later) => located(later, source.value.problem) });
 }
 
 const empty: Finding = { severity: "error", path: [], at: "value", offset: 0, text: "the document is empty; it starts with podway: 1, name: NAME and nodes:" };

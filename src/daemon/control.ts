@@ -15,6 +15,10 @@ export interface Control {
   peerErrors(peer: string): Outcome<PeerErrorsView, CallerFault>;
   /** Best routes, or with `peer` what was received from or sent to it. Bounded by `limit`; `total` counts all that match. */
   routes(query: RouteQuery): Outcome<{ readonly total: number; readonly routes: readonly RouteView[] }, CallerFault>;
+  /** Policies this node's peers name, with how often each rule decided. */
+  policies(): readonly PolicyView[];
+  /** What the policies of a document would make of the routes that are there; nothing is changed. */
+  tryPolicies(text: string, file: string, query: PolicyTrialQuery): Promise<Outcome<PolicyTrialView, CallerFault>>;
   leases(): readonly LeaseView[];
   /** One paragraph about a prefix, an address or a peer. */
   why(subject: string): Outcome<WhyView, CallerFault>;
@@ -32,6 +36,53 @@ export interface Control {
   readonly pods?: PodControl | undefined;
   /** Calls `listener` (synchronously, may be often) whenever `status()` would say something new; returns how to stop that. */
   onChange?(listener: () => void): () => void;
+}
+
+/** Hits count routes a rule decided about since its policy reads as it does; a route that is looked at again counts again. */
+export interface PolicyView {
+  readonly name: string;
+  readonly rules: readonly {
+    readonly name: string | null;
+    readonly then: "accept" | "reject";
+    readonly imported: number;
+    /** Counted once for peers that are told the same. */
+    readonly exported: number;
+  }[];
+  /** Routes no rule matched. */
+  readonly otherwise: { readonly then: "accept" | "reject"; readonly imported: number; readonly exported: number };
+  /** Names of peers and ranges. */
+  readonly importOf: readonly string[];
+  readonly exportTo: readonly string[];
+}
+
+export interface PolicyTrialQuery {
+  readonly peer?: string;
+  readonly direction?: "import" | "export";
+  readonly limit?: number;
+}
+
+export interface PolicyTrialView {
+  readonly import: PolicyTrialCounts;
+  readonly export: PolicyTrialCounts;
+  /** Routes that import policies refuse today: they are not held, so nobody knows what would become of them. */
+  readonly notJudged: number;
+  readonly routes: readonly {
+    readonly direction: "import" | "export";
+    readonly peer: string;
+    readonly prefix: string;
+    readonly before: string;
+    readonly after: string;
+  }[];
+}
+
+export interface PolicyTrialCounts {
+  readonly judged: number;
+  /** Not today, but then. */
+  readonly accepted: number;
+  /** Today, but not then. */
+  readonly rejected: number;
+  /** Accepted on both sides, with other attributes. */
+  readonly changed: number;
 }
 
 /** Who applies a document, and whether it goes back by itself. */
@@ -264,6 +315,8 @@ export const controlPaths = {
   routes: "/v1/routes",
   leases: "/v1/leases",
   why: "/v1/why",
+  policies: "/v1/policies",
+  policyTrial: "/v1/policies/try",
   kernel: "/v1/kernel",
   document: "/v1/document",
   plan: "/v1/plan",

@@ -13,6 +13,7 @@ import type { OperatorControl } from "./operator-control.ts";
 import type { Monitoring } from "./monitoring-task.ts";
 import { viewPeerErrors } from "./peer-errors.ts";
 import { viewPeers } from "./peer-view.ts";
+import { tryPolicies, viewPolicies } from "./policy-control.ts";
 import { viewRoutes } from "./route-view.ts";
 import { explainWhy } from "./why.ts";
 
@@ -45,6 +46,8 @@ export function createControl(parts: ControlParts): Control {
     peers,
     peerErrors: (peer) => viewPeerErrors(bgp.speaker, peer, clock.now()),
     routes: (query) => viewRoutes(bgp.speaker, query),
+    policies: () => viewPolicies(bgp.speaker, parts.running()),
+    tryPolicies: (text, file, query) => tryPolicies(bgp.speaker, parts.running(), { text, file }, query),
     leases,
     why: (subject) => explainWhy(subject, { speaker: bgp.speaker, settings: parts.running(), peers: peers(), leases: leases(), kernel: kernel() }),
     kernel,

@@ -1,10 +1,10 @@
 /** The document as text: read from the file or out of the store's record, and compiled for one node. Every fault is one sentence with its place. */
 import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
 import { type CallerFault, callerFault, failed, ok, type Outcome } from "#base/fault.ts";
 import type { NodeSettings } from "#base/settings.ts";
-import { compileNode } from "#config/compile.ts";
-import { parseDocument } from "#config/parse.ts";
 import type { Document } from "#config/schema.ts";
+import type * as documentReading from "./document-reading.ts";
 
 export interface Reading {
   readonly text: string;
@@ -13,6 +13,12 @@ export interface Reading {
   /** `line:column: sentence`. */
   readonly warnings: readonly string[];
 }
+
+const load = createRequire(import.meta.url);
+/** Loaded at the first use, and at once: who follows a document does so in one step (document-reading.ts says why not before). */
+const reading = (): typeof documentReading => load("./document-reading.ts") as typeof documentReading;
+export const interpret: typeof documentReading.interpret = (text, place, node) => reading().interpret(text, place, node);
+export const compare: typeof documentReading.compare = (...given) => reading().compare(...given);
 
 /** Reads and compiles a file for one node. */
 export async function readTopology(file: string, node: string): Promise<Outcome<Reading, CallerFault>> {
@@ -23,16 +29,6 @@ export async function readTopology(file: string, node: string): Promise<Outcome<
     if (code === undefined) throw cause;
     return failed(callerFault("config.unreadable", `${file} cannot be read (${code}): give the path of the topology with --topology.`));
   }
-}
-
-/** `place` stands in front of line and column. */
-export function interpret(text: string, place: string, node: string): Outcome<Reading, CallerFault> {
-  const parsed = parseDocument(text, place);
-  if (!parsed.ok) return parsed;
-  const { document, warnings } = parsed.value,
-    settings = compileNode(document, node);
-  if (!settings.ok) return failed(callerFault(settings.fault.code, `${place}: ${settings.fault.text}`));
-  return ok({ text, document, settings: settings.value, warnings: warnings.map((problem) => `${problem.line}:${problem.column}: ${problem.text}`) });
 }
 
 /** Relative to the cluster's prefix. */

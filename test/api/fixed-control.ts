@@ -1,6 +1,19 @@
 /** The other side of the contract with fixed answers: what the doors' tests talk to in place of a running daemon. */
 import { callerFault, failed, ok } from "#base/fault.ts";
-import type { ClusterView, Control, DocumentView, KernelView, LeaseView, PeerErrorsView, PeerView, PlanView, RouteView, StatusView } from "#daemon/control.ts";
+import type {
+  ClusterView,
+  Control,
+  DocumentView,
+  KernelView,
+  LeaseView,
+  PeerErrorsView,
+  PeerView,
+  PolicyTrialView,
+  PolicyView,
+  PlanView,
+  RouteView,
+  StatusView,
+} from "#daemon/control.ts";
 import type { HistoryView, OperatorControl } from "#daemon/operator-control.ts";
 
 export const leases: readonly LeaseView[] = [
@@ -215,6 +228,28 @@ export const history: HistoryView = {
   ],
 };
 
+export const policies: readonly PolicyView[] = [
+  {
+    name: "outside",
+    rules: [
+      { name: "bogons", then: "reject", imported: 12, exported: 0 },
+      { name: null, then: "accept", imported: 900, exported: 31 },
+    ],
+    otherwise: { then: "reject", imported: 7, exported: 0 },
+    importOf: ["tor-a"],
+    exportTo: ["tor-a", "tor-b"],
+  },
+];
+export const policyTrial: PolicyTrialView = {
+  import: { judged: 900, accepted: 0, rejected: 1, changed: 0 },
+  export: { judged: 31, accepted: 0, rejected: 0, changed: 1 },
+  notJudged: 19,
+  routes: [
+    { direction: "import", peer: "tor-a", prefix: "198.51.100.0/24", before: "accepted", after: "rejected" },
+    { direction: "export", peer: "tor-a", prefix: "10.42.7.0/24", before: "med 0", after: "med 20" },
+  ],
+};
+
 const done = { text: "tor-a is shut down, also after restarts; `podway peers enable tor-a` ends it", details: ["that cannot be written down: ENOSPC"] };
 const operator: OperatorControl = {
   confirm: async () => ok({ text: "revision 18 is kept", details: [] }),
@@ -243,6 +278,8 @@ export function fixedControl(other: Partial<Control> = {}): Control {
       const found = routes.filter((row) => family === undefined || row.prefix.includes(":") === (family === "ipv6"));
       return ok({ total: found.length, routes: found.slice(0, limit) });
     },
+    policies: () => policies,
+    tryPolicies: async () => ok(policyTrial),
     leases: () => leases,
     why: (subject) =>
       subject === "10.42.8.0/24"
