@@ -52,16 +52,21 @@ export const PodPool = z.strictObject({
   reserve: Ranges.meta({ description: "Only for a pod that asks for exactly this address." }),
   gateway: Address.optional().meta({ description: "The pods' gateway; 169.254.1.1 or fe80::1 if left out. The node answers to it on each pod's link." }),
   routes: z
-    .array(z.strictObject({ destination: Cidr, gateway: Address.optional() }))
+    .array(
+      z.strictObject({
+        destination: Cidr.meta({ description: "Where the route leads." }),
+        gateway: Address.optional().meta({ description: "Through which address; the pods' gateway if left out." }),
+      }),
+    )
     .max(limits.podRoutes)
     .prefault([])
     .meta({ description: "Routes in the pod instead of the default route; through the gateway unless one is given." }),
   dns: z
     .strictObject({
-      nameservers: z.array(Address).max(limits.podDns).prefault([]),
-      domain: z.string().min(1).max(253).optional(),
-      search: Words,
-      options: Words,
+      nameservers: z.array(Address).max(limits.podDns).prefault([]).meta({ description: "Addresses of name servers." }),
+      domain: z.string().min(1).max(253).optional().meta({ description: "Local domain (resolv.conf)." }),
+      search: Words.meta({ description: "Domains to search (resolv.conf)." }),
+      options: Words.meta({ description: "Resolver options (resolv.conf)." }),
     })
     .prefault({})
     .meta({ description: "Name servers the container's runtime is told." }),

@@ -65,7 +65,7 @@ export async function createNode(parts: NodeParts): Promise<NodePart> {
   const kernel = settings.kernel.enabled ? await openKernel(settings.kernel.routeProtocol) : undefined;
   const reconciler = kernel && createReconciler({ kernel, telemetry, underlayMoved: () => streams.underlayMoved$.next() });
   const filter = settings.kernel.enabled ? await openFilter(telemetry) : undefined;
-  const pods = leases && reconciler && (await openPods(parts, streams, reconciler));
+  const pods = reconciler && parts.store && (await openPods({ ...parts, store: parts.store }, streams, reconciler));
   return new RunningNode(parts, { streams, leases, kernel, reconciler, filter, pods });
 }
 

@@ -35,16 +35,13 @@ export class PodBook {
   readonly machine = new PodAddresses();
   readonly #options: PodBookOptions;
   readonly #journal: LineJournal<Image, Step>;
-  /** True if there was no journal: what the store knows of our CIDRs is news then. */
-  readonly isNew: boolean;
   #waiting: Waiter[] = [];
   #drained: Promise<void> | undefined;
   #closed = false;
 
-  private constructor(options: PodBookOptions, journal: LineJournal<Image, Step>, isNew: boolean) {
+  private constructor(options: PodBookOptions, journal: LineJournal<Image, Step>) {
     this.#options = options;
     this.#journal = journal;
-    this.isNew = isNew;
   }
 
   /** Rejects with a sentence if the journal cannot be read, is damaged or is another cluster's. */
@@ -67,7 +64,7 @@ export class PodBook {
         records.set(step.address, step);
       }
     }
-    const book = new PodBook(options, journal, image === undefined);
+    const book = new PodBook(options, journal);
     book.machine.load(records.values());
     return book;
   }

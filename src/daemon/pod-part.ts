@@ -40,6 +40,8 @@ const partLimits = {
   /** Addresses found in use by somebody else before a request gives up. */
   foreign: 8,
   quarantineSeconds: 600,
+  /** For addresses that the store knows and a lost journal does not: as long as leases are held. */
+  formerSeconds: 86_400,
   settleMillis: 5_000,
 } as const;
 
@@ -57,6 +59,8 @@ export interface PodPartOptions {
   readonly routing: PodRouting;
   readonly settings: NodeSettings;
   readonly telemetry: Telemetry;
+  /** Addresses of a CIDR that the store knows as taken, by index: asked for a CIDR of which the journal has nothing. */
+  readonly former: (pool: string, cidr: Prefix) => Promise<readonly number[]>;
   /** Seconds of the wall clock. */
   readonly wallSeconds: () => number;
 }
@@ -71,6 +75,7 @@ export class PodPart implements PodControl {
   /** The last request of each container's interface. */
   readonly #turns = new Map<string, Promise<unknown>>();
   readonly #routes = new Map<Ip, string>();
+  readonly #former = new Map<Prefix, "asked" | "known">();
 
   constructor(options: PodPartOptions) {
     this.#options = options;
@@ -254,7 +259,30 @@ export class PodPart implements PodControl {
     return mtuOf(this.#pool(pool), { mtu: this.#uplinkMtu, family: familyOf(this.#settings.address) });
   }
   #configure(): void {
-    this.#machine.configure(this.#settings.pools.map((pool) => podPool(pool, this.#own.get(pool.name)?.cidr)));
+    this.#machine.configure(this.#settings.pools.map((pool) => podPool(pool, this.#known(pool.name))));
+  }
+
+  /** The CIDR held in a pool, once all is known that was handed out of it before. */
+  #known(pool: string): Prefix | undefined {
+    const cidr = this.#own.get(pool)?.cidr;
+    if (cidr === undefined) return undefined;
+    let state = this.#former.get(cidr);
+    if (state === undefined) {
+      const isKnown = [...this.#machine.records()].some((record) => record.cidr === cidr);
+      this.#former.set(cidr, (state = isKnown ? "known" : "asked"));
+      if (!isKnown) void this.#options.former(pool, cidr).then((indexes) => this.#adopt(pool, cidr, indexes));
+    }
+    return state === "known" ? cidr : undefined;
+  }
+  async #adopt(pool: string, cidr: Prefix, indexes: readonly number[]): Promise<void> {
+    this.#former.set(cidr, "known");
+    this.#configure();
+    const why = {
+      reason: "it was in use before this node lost its journal; podway ip check says whether it still is",
+      at: this.#now(),
+      seconds: partLimits.formerSeconds,
+    };
+    await this.#commit(this.#machine.quarantineIndexes(pool, indexes, why));
   }
 
   /** One request of a container's interface after another. */

@@ -3,8 +3,12 @@ import { join } from "node:path";
 import { FaultError } from "#base/fault.ts";
 import { note } from "#base/note.ts";
 import type { NodeSettings } from "#base/settings.ts";
+import type { Prefix } from "#base/prefix.ts";
+import type { PodChange } from "#ipam/pod-terms.ts";
+import type { Store } from "#ports/store.ts";
 import type { Telemetry } from "#ports/telemetry.ts";
 import { PodBook } from "./pod-book.ts";
+import { PodMirror } from "./pod-mirror.ts";
 import { PodPart } from "./pod-part.ts";
 import { PodRouter } from "./pod-routing.ts";
 import type { Reconciler } from "./reconcile.ts";
@@ -21,22 +25,35 @@ export interface PodsParts {
   readonly settings: NodeSettings;
   readonly telemetry: Telemetry;
   readonly stateDirectory: string;
+  readonly store: Store;
 }
 
 /** Undefined, and a note, if the journal cannot be used: the node forwards all the same, and hands out nothing it may have handed out before. */
-export async function openPods({ settings, telemetry, stateDirectory }: PodsParts, streams: NodeStreams, reconciler: Reconciler): Promise<Pods | undefined> {
+export async function openPods(
+  { settings, telemetry, stateDirectory, store }: PodsParts,
+  streams: NodeStreams,
+  reconciler: Reconciler,
+): Promise<Pods | undefined> {
   const { PodLinks } = await import("#adapters/pod-links.ts");
   try {
-    const book = await PodBook.open({ path: join(stateDirectory, "pods.journal"), cluster: settings.cluster, written: () => undefined });
+    const marked: { mirror?: PodMirror } = {};
+    const written = (changes: readonly PodChange[]): void => {
+      for (const pool of new Set(changes.map(({ before, after }) => (after ?? before)?.pool))) if (pool !== undefined) marked.mirror?.mark(pool);
+    };
+    const book = await PodBook.open({ path: join(stateDirectory, "pods.journal"), cluster: settings.cluster, written });
+    const mirror = (marked.mirror = new PodMirror({ store, node: settings.node, machine: book.machine }));
+    const stopping = new AbortController();
     const router = new PodRouter({ reconciler, metric: settings.kernel.metric, want: (routes) => streams.pods$.next(routes) });
     const links = new PodLinks();
-    const part = new PodPart({ book, links, routing: router, settings, telemetry, wallSeconds: () => Math.floor(Date.now() / 1000) });
+    const former = (pool: string, cidr: Prefix): Promise<readonly number[]> => mirror.read(pool, cidr, stopping.signal);
+    const part = new PodPart({ book, links, routing: router, settings, telemetry, former, wallSeconds: () => Math.floor(Date.now() / 1000) });
     part.uplink(await links.mtuOf(settings.address));
     const task: Task = {
       name: "pods",
       async run(signal, ready) {
         ready();
-        await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+        signal.addEventListener("abort", () => stopping.abort(), { once: true });
+        await mirror.run(signal);
         await book.close();
         links.close();
       },

@@ -69,6 +69,34 @@ export class PodAddresses {
     return held === undefined ? 0 : held.range.size - held.aside.reduce((sum, bit) => sum + bit, 0);
   }
 
+  /** One bit for each address of the pool's CIDR here that is not free: bit i of octet i/8 is the i-th. */
+  bitmap(pool: string): Uint8Array {
+    const held = this.#held.get(pool),
+      bits = new Uint8Array(Math.ceil((held?.range.size ?? 0) / 8));
+    for (const record of held === undefined ? [] : this.#records.values()) {
+      const index = record.pool === pool && record.state !== "cooling" ? indexIn(held!, record.address) : undefined;
+      if (index !== undefined) bits[index >>> 3]! |= 1 << (index & 7);
+    }
+    return bits;
+  }
+  /** Namespace → used addresses of the pool. */
+  tenants(pool: string): Readonly<Record<string, number>> {
+    const own = [...this.#tenants].filter(([key, count]) => key.startsWith(`${pool} `) && count > 0);
+    return Object.fromEntries(own.map(([key, count]) => [key.slice(pool.length + 1), count]));
+  }
+  /** Sets addresses aside, by index in the pool's CIDR, that are known to be taken by whom nobody knows. */
+  quarantineIndexes(
+    pool: string,
+    indexes: readonly number[],
+    why: { readonly reason: string; readonly at: number; readonly seconds: number },
+  ): readonly PodChange[] {
+    const held = this.#held.get(pool);
+    const free = indexes
+      .flatMap((index) => (held === undefined || held.aside[index] !== 0 ? [] : [held.range.addressAt(index)]))
+      .filter((address) => !this.#records.has(address));
+    return free.flatMap((address) => this.quarantine(address, why.reason, why.at, why.seconds));
+  }
+
   /** The pool whose CIDR here an address lies in. */
   placeOf(address: Ip): PodPool | undefined {
     const place = this.#placeOf(address);
@@ -293,6 +321,8 @@ export class PodAddresses {
     return held;
   }
 }
+
+const indexIn = ({ range }: Held, address: Ip): number | undefined => (contains(range.cidr, address) ? range.indexOf(address) : undefined);
 
 function place({ range, aside }: Held, address: Ip, after: PodRecord | undefined): void {
   const index = range.indexOf(address);
