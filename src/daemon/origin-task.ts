@@ -1,8 +1,8 @@
 /** Origin validation: the store's leases, as the RIB asks for them. A reflector without leases of its own follows them too. */
 import type { Lease } from "#base/lease.ts";
 import type { Prefix } from "#base/prefix.ts";
-import type { NodeSettings } from "#base/settings.ts";
-import { type OriginCheck, type OriginNode, originNode } from "#bgp/rib/origin-check.ts";
+import type { NodeSettings, PoolSettings } from "#base/settings.ts";
+import { type OriginCheck, type OriginNode, originNode, type OriginView } from "#bgp/rib/origin-check.ts";
 import { OriginLedger } from "#ipam/origin-ledger.ts";
 import type { Clock } from "#ports/clock.ts";
 import type { Telemetry } from "#ports/telemetry.ts";
@@ -64,11 +64,7 @@ export class OriginTask {
 
   #see(always: boolean): void {
     const now = this.#parts.clock.now(),
-      routed = new Set(this.#settings.pools.filter(({ backend }) => backend === "bgp").map(({ name }) => name));
-    const isChanged = this.#ledger.see(
-      (this.#leases ?? []).filter(({ pool }) => routed.has(pool)),
-      now,
-    );
+      isChanged = this.#ledger.see(routedLeases(this.#settings, this.#leases ?? []), now);
     clearTimeout(this.#timer);
     const due = this.#ledger.nextDeadline();
     if (due !== undefined) this.#timer = setTimeout(() => this.#see(false), Math.max(due - now, 0) + 1).unref();
@@ -76,14 +72,29 @@ export class OriginTask {
   }
 
   #follow(): void {
-    const { originValidation, pools, nodes } = this.#settings;
-    const declared = (node: string): OriginNode[] => (Object.hasOwn(nodes, node) ? [originNode(node, nodes[node]!)] : []);
-    const view = originValidation && {
-      pools: pools.filter(({ backend }) => backend === "bgp").map(({ cidr, nodePrefix }) => ({ prefix: cidr, nodePrefix })),
-      holders: new Map(Array.from(this.#ledger.holders).flatMap(([cidr, { node }]) => declared(node).map((origin) => [cidr, origin] as const))),
-      addresses: new Map(Array.from(this.#addresses).flatMap(([address, node]) => declared(node).map((origin) => [address, origin] as const))),
-    };
-    this.#parts.check.follow(view || undefined);
+    this.#parts.check.follow(originView(this.#settings, this.#ledger.holders, this.#addresses));
     this.#parts.changed();
   }
 }
+
+/** What the RIB is told of who holds what; undefined where nothing is checked. */
+export function originView(
+  { originValidation, pools, nodes }: NodeSettings,
+  holders: OriginLedger["holders"],
+  addresses: ReadonlyMap<Prefix, string>,
+): OriginView | undefined {
+  if (!originValidation) return undefined;
+  const declared = (node: string): OriginNode[] => (Object.hasOwn(nodes, node) ? [originNode(node, nodes[node]!)] : []);
+  return {
+    pools: routedPools(pools).map(({ cidr, nodePrefix }) => ({ prefix: cidr, nodePrefix })),
+    holders: new Map(Array.from(holders).flatMap(([cidr, { node }]) => declared(node).map((origin) => [cidr, origin] as const))),
+    addresses: new Map(Array.from(addresses).flatMap(([address, node]) => declared(node).map((origin) => [address, origin] as const))),
+  };
+}
+
+/** Leases of pools whose CIDRs travel by BGP. */
+export function routedLeases({ pools }: NodeSettings, leases: Iterable<Lease>): Lease[] {
+  const routed = new Set(routedPools(pools).map(({ name }) => name));
+  return Array.from(leases).filter(({ pool }) => routed.has(pool));
+}
+const routedPools = (pools: readonly PoolSettings[]): PoolSettings[] => pools.filter(({ backend }) => backend === "bgp");

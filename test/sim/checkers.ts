@@ -7,6 +7,7 @@ import { familyCount, type FamilyIndex } from "#bgp/terms.ts";
 import { leasesPrefix, parseLease } from "#ipam/lease-record.ts";
 import type { Agent, SimMachine } from "./cluster-agent.ts";
 import { chosenRoutes, decodedSet, expectedTold } from "./expected.ts";
+import type { SimLeases } from "./cluster-leases.ts";
 import type { SimStore } from "./store.ts";
 import type { ToldSession } from "./tap.ts";
 
@@ -15,6 +16,10 @@ export interface Watched {
   readonly store: SimStore;
   readonly now: number;
   isStalled(machine: SimMachine): boolean;
+  /** Second machines under the name of another. */
+  readonly twins: readonly { readonly name: string; readonly leases: SimLeases }[];
+  /** True while a daemon has not had the time yet to hear of the restored store and to settle with it who has what. */
+  isSettling(name: string): boolean;
   /** What the wire says one peer of a speaker was told. */
   told(agent: Agent, peer: number): ToldSession | undefined;
 }
@@ -36,12 +41,15 @@ export function usedCidrs(machines: readonly SimMachine[]): { readonly cidr: Pre
 export function doubles(watched: Watched): string[] {
   const holders = new Map<Prefix, string>(),
     out: string[] = [];
-  for (const { cidr, machine, endsAt } of usedCidrs(watched.machines)) {
-    if (endsAt !== undefined && endsAt <= watched.now && watched.isStalled(machine)) continue;
-    const other = holders.get(cidr);
-    if (other !== undefined) out.push(`${cidr} is used by ${other} and by ${machine.name} at once`);
-    holders.set(cidr, machine.name);
-  }
+  const hold = (cidr: Prefix, name: string): void => {
+    const other = holders.get(cidr) ?? name,
+      isSettling = watched.isSettling(name) || watched.isSettling(other);
+    if (other !== name && !isSettling) out.push(`${cidr} is used by ${other} and by ${name} at once`);
+    holders.set(cidr, name);
+  };
+  for (const { cidr, machine, endsAt } of usedCidrs(watched.machines))
+    if (endsAt === undefined || endsAt > watched.now || !watched.isStalled(machine)) hold(cidr, machine.name);
+  for (const { name, leases } of watched.twins) for (const { own } of leases.machines) if (own.cidr !== undefined) hold(own.cidr, name);
   return out;
 }
 
@@ -112,7 +120,7 @@ function leasesAtRest({ machines, store }: Watched): string[] {
     }
   for (const key of claimed.keys()) out.push(`the store holds ${key} for somebody who does not use it`);
   const pools = machines.find(({ settings }) => settings.pools.length > 0)!.settings.pools,
-    nodes = machines.filter(({ agent }) => agent?.leases);
+    nodes = machines.filter(({ agent, settings }) => agent?.leases && settings.kernel.enabled);
   for (const pool of pools) {
     const room = Number(countSubnets(pool.cidr, pool.nodePrefix)),
       held = nodes.filter(({ agent }) => agent!.leases!.own.get(pool.name)?.cidr !== undefined).length;
@@ -215,7 +223,7 @@ function heardOtherwise(from: Agent, by: Agent, told: ReadonlyMap<Prefix, string
 function kernelAtRest(agent: Agent): string[] {
   const { machine, leases } = agent,
     out: string[] = [];
-  if (!leases) return out;
+  if (!leases || !machine.settings.kernel.enabled) return out;
   if (machine.kernel.differing() > 0) out.push(`${machine.name}: ${machine.kernel.differing()} rows of its kernel are not as planned`);
   const routes = new Map([...machine.kernel.tables.route.values()].map((row) => [row.prefix, row.hops]));
   for (const family of families)

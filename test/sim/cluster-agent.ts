@@ -6,14 +6,16 @@ import { type Ip, ip4Number } from "#base/ip.ts";
 import type { Note } from "#base/note.ts";
 import type { Prefix } from "#base/prefix.ts";
 import type { NodeSettings } from "#base/settings.ts";
-import { type Instant, sooner } from "#base/time.ts";
+import { after, type Instant, millis, sooner } from "#base/time.ts";
 import type { Underlay } from "#base/underlay.ts";
 import type { Action } from "#bgp/actions.ts";
 import { Speaker } from "#bgp/speaker.ts";
 import { LearnedRoutes } from "#daemon/learned-routes.ts";
+import { originView, routedLeases } from "#daemon/origin-task.ts";
 import { RouteSync } from "#daemon/route-sync.ts";
 import { planNode } from "#daemon/streams.ts";
 import type { RememberedLease } from "#ipam/lease-terms.ts";
+import { OriginLedger } from "#ipam/origin-ledger.ts";
 import type { RememberedStore } from "#ipam/store-epoch.ts";
 import type { SimKernel } from "./cluster-kernel.ts";
 import { SimLeases } from "./cluster-leases.ts";
@@ -23,11 +25,13 @@ import type { SimStore } from "./store.ts";
 /** What outlives the daemon: the disk, the kernel, the settings. */
 export interface SimMachine {
   readonly name: string;
-  readonly settings: NodeSettings;
+  settings: NodeSettings;
   readonly kernel: SimKernel;
   readonly underlay: Underlay;
   readonly remembered: Map<string, RememberedLease>;
   rememberedStore: RememberedStore | undefined;
+  /** Addresses whose sessions were up when the daemon ended. */
+  sessions: readonly Ip[];
   identity: string;
   /** When a daemon last ran here and did not say good-bye for good. */
   ranAt: Instant | undefined;
@@ -75,6 +79,8 @@ export class Agent implements SimSpeaker {
   readonly #world: AgentWorld;
   readonly #learned: LearnedRoutes;
   readonly #sync: RouteSync;
+  readonly #origins: OriginLedger;
+  #retryAt: Instant | undefined;
   #inSync = false;
   #replan = true;
   #now: Instant;
@@ -103,11 +109,14 @@ export class Agent implements SimSpeaker {
     this.speaker.configure(settings.peers, settings.ranges, now);
     this.isRestart = machine.ranAt !== undefined && now - machine.ranAt < recentMillis;
     const forwards = !machine.isRebooted || !settings.kernel.enabled;
-    if (this.isRestart) this.speaker.beginRestart({ restarting: true, forwarding: forwards ? [0, 1] : [] }, settings.ranges.length > 0, deferralMillis, now);
+    if (this.isRestart) this.speaker.beginRestart({ restarting: true, forwarding: forwards ? [0, 1] : [] }, false, deferralMillis, now);
+    if (this.isRestart) this.speaker.rib.deferral.awaitBack(machine.sessions);
     machine.isRebooted = false;
     this.#learned = new LearnedRoutes(this.speaker.rib);
     this.#sync = new RouteSync(this.speaker);
-    const hasLeases = settings.kernel.enabled && settings.pools.length > 0;
+    const hasLeases = settings.pools.length > 0;
+    this.#origins = new OriginLedger(2 * settings.lease.livenessSeconds);
+    this.#followOrigins();
     this.leases = hasLeases ? new SimLeases(machine, world.store, () => world.wake(machine), now) : undefined;
     if (!this.leases) this.speaker.rib.deferral.ownIsKnown();
     if (settings.kernel.enabled) machine.kernel.adopt();
@@ -147,13 +156,15 @@ export class Agent implements SimSpeaker {
     this.#now = now;
   }
   nextDeadline(): Instant | undefined {
-    const own = sooner(this.speaker.nextDeadline(), this.#sync.nextDeadline());
+    const own = sooner(sooner(this.speaker.nextDeadline(), this.#sync.nextDeadline()), sooner(this.#retryAt, this.#origins.nextDeadline()));
     return this.leases ? sooner(own, this.leases.nextDeadline()) : own;
   }
 
   takeActions(): readonly Action[] {
     this.leases?.step(this.#now);
     if (this.leases) for (const said of this.leases.notes.splice(0)) this.#world.onlooker.noted(this.machine, said);
+    const due = this.#origins.nextDeadline();
+    if (this.leases?.hasNews || (due !== undefined && due <= this.#now)) this.#seeOrigins();
     if (this.leases?.hasNews) this.#tellOwn();
     this.#decide();
     const actions = this.speaker.takeActions();
@@ -217,8 +228,36 @@ export class Agent implements SimSpeaker {
     for (const prefix of routed) if (!this.#announced.has(prefix)) this.speaker.originate(prefix);
     for (const prefix of this.#announced) if (!routed.has(prefix)) this.speaker.withdrawOwn(prefix);
     this.#announced = routed;
-    if (isKnown) this.speaker.rib.deferral.ownIsKnown();
+    if (isKnown && this.#areOriginsKnown) this.speaker.rib.deferral.ownIsKnown();
     this.#world.onlooker.owned(this.machine);
+  }
+
+  /** As daemon/origin-task.ts does. */
+  #seeOrigins(): void {
+    if (!this.leases?.isSynced) return;
+    if (this.#origins.see(routedLeases(this.machine.settings, this.leases.leases), this.#now)) this.#followOrigins();
+  }
+  #followOrigins(): void {
+    this.speaker.rib.origins.follow(originView(this.machine.settings, this.#origins.holders, new Map()));
+  }
+  get #areOriginsKnown(): boolean {
+    return !this.machine.settings.originValidation || this.leases?.isSynced === true;
+  }
+
+  /** The document changed: pools are of another size or state. */
+  follow(): void {
+    const { settings } = this.machine;
+    this.leases?.follow(settings);
+    this.speaker.usePolicies(settings.policies);
+    this.speaker.configure(settings.peers, settings.ranges, this.#now);
+    this.#followOrigins();
+    this.#replan = true;
+  }
+  /** The kernel said that something changed: it is looked at whole. */
+  lookAgain(): void {
+    if (!this.machine.settings.kernel.enabled) return;
+    this.machine.kernel.adopt();
+    this.#replan = true;
   }
 
   #decide(): void {
@@ -233,6 +272,7 @@ export class Agent implements SimSpeaker {
     const inSync = this.#inSync || this.#sync.isInSync(this.#now);
     if (inSync !== this.#inSync) this.#replan = true;
     this.#inSync = inSync;
+    if (this.#retryAt !== undefined && this.#retryAt <= this.#now) this.#replan = true;
     if (this.#replan) this.#reconcile(this.leases);
   }
 
@@ -249,5 +289,7 @@ export class Agent implements SimSpeaker {
       inSync: leases.isSynced && this.#inSync && isSettled,
     });
     kernel.reconcile(fabric, leases.isSynced && this.#inSync && isSettled);
+    // What the kernel refused is simply still different: the next pass tries it again (daemon/reconcile.ts).
+    this.#retryAt = kernel.refusal > 0 || kernel.differing() > 0 ? after(this.#now, millis(1000)) : undefined;
   }
 }

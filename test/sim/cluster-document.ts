@@ -8,15 +8,17 @@ export interface ClusterShape {
   readonly reflectors: number;
   readonly nodes: number;
   /** CIDRs in the routed pool: with fewer than nodes, somebody waits. */
-  readonly room: 4 | 8 | 256;
+  readonly room: 4 | 8 | 16 | 256;
   readonly ipv6: boolean;
   readonly overlay: boolean;
+  /** The routed pool gives out nothing new. */
+  readonly draining?: boolean;
 }
 
 export const edgeName = "edge";
 export const edgeAs = 65_001;
 const edgeAddress = "10.0.9.1";
-const bits = { 4: 22, 8: 21, 256: 16 } as const;
+const bits = { 4: 22, 8: 21, 16: 20, 256: 16 } as const;
 
 /** Seeds go through the shapes: one to three reflectors or none, five or six nodes, pools with room and without. */
 export function shapeOf(seed: number): ClusterShape {
@@ -40,7 +42,7 @@ export function settingsOf(shape: ClusterShape): ReadonlyMap<string, NodeSetting
 const numbered = (stem: string, count: number): string[] => Array.from({ length: count }, (_, i) => `${stem}${i + 1}`);
 const addressOf = (name: string): string => (name.startsWith("rr") ? `10.0.0.${10 + Number(name.slice(2))}` : `10.0.0.${20 + Number(name.slice(1))}`);
 
-function documentOf({ reflectors, nodes, room, ipv6, overlay }: ClusterShape): string {
+function documentOf({ reflectors, nodes, room, ipv6, overlay, draining }: ClusterShape): string {
   const machine = (name: string, more: string): string => {
     const second = ipv6 ? `, address6: "fd00::${addressOf(name).split(".").at(-1)}"` : "";
     return `  ${name}: { address: ${addressOf(name)}${second}${more} }`;
@@ -51,7 +53,7 @@ function documentOf({ reflectors, nodes, room, ipv6, overlay }: ClusterShape): s
     'store: { etcd: { endpoints: ["http://10.0.0.2:2379"] } }',
     "lease: { hold: 10m, liveness: 60s, quarantine: 1m }",
     "pools:",
-    `  - { name: routed, cidr: 10.42.0.0/${bits[room]}, nodePrefix: 24, backend: bgp }`,
+    `  - { name: routed, cidr: 10.42.0.0/${bits[room]}, nodePrefix: 24, backend: bgp${draining ? ", state: draining" : ""} }`,
     ...(ipv6 ? ['  - { name: routed6, cidr: "fd42::/48", nodePrefix: 64, backend: bgp }'] : []),
     ...(overlay ? ["  - { name: overlay, cidr: 10.43.0.0/20, nodePrefix: 24, backend: vxlan, vni: 43 }"] : []),
     "nodes:",

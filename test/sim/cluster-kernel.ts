@@ -10,10 +10,15 @@ import { type Deltas, countDiffering, didChange, newDeltas, passStages, sawAll, 
 export class SimKernel {
   readonly #tables = emptyTables();
   #deltas: Deltas = newDeltas();
+  /** The chance that it refuses a row: out of memory, or busy. */
+  refusal = 0;
+  refused = 0;
+  readonly #random: () => number;
   /** Hears of every route that goes. */
   readonly #unrouted: (prefix: Prefix) => void;
 
-  constructor(unrouted: (prefix: Prefix) => void) {
+  constructor(unrouted: (prefix: Prefix) => void, random: () => number) {
+    this.#random = random;
     this.#unrouted = unrouted;
   }
 
@@ -31,6 +36,18 @@ export class SimKernel {
     for (const table of tableNames) this.#tables[table].clear();
   }
 
+  /** Somebody takes rows of ours away behind the daemon's back; the answer is how many. */
+  meddle(share: number): number {
+    let gone = 0;
+    for (const table of tableNames)
+      for (const key of this.#tables[table].keys())
+        if (this.#random() < share) {
+          this.#tables[table].delete(key);
+          gone++;
+        }
+    return gone;
+  }
+
   /** One pass. */
   reconcile(fabric: Fabric, inSync: boolean): void {
     wantAll(this.#deltas, fabric);
@@ -42,6 +59,7 @@ export class SimKernel {
   }
 
   #write(change: RowChange): void {
+    if (this.refusal > 0 && this.#random() < this.refusal) return void this.refused++;
     const rows = this.#tables[change.table] as Map<string, Rows[TableName]>;
     if (change.after === undefined) rows.delete(change.key);
     else rows.set(change.key, change.after);

@@ -30,7 +30,8 @@ export class SimLeases {
   readonly machines: readonly LeaseMachine[];
   readonly #home: LeaseHome;
   readonly #presence: PresenceMachine;
-  readonly #epoch: EpochMachine;
+  /** A reflector takes no part in it. */
+  readonly #epoch: EpochMachine | undefined;
   readonly #client: StoreClient;
   readonly #part = new Map<number, { readonly part: Part; readonly request: number }>();
   readonly #entries = new Map<string, Lease>();
@@ -50,13 +51,13 @@ export class SimLeases {
     const { settings, identity } = home,
       { node, address, address6, lease } = settings;
     this.#home = home;
-    this.machines = settings.pools.map((pool) => {
+    this.machines = (settings.kernel.enabled ? settings.pools : []).map((pool) => {
       const holder = { node, identity, address, address6, vtepMac: pool.vni === undefined ? undefined : vtepMac(node, pool.vni) };
       return new LeaseMachine({ pool, lease, holder }, home.remembered.get(pool.name), now);
     });
     this.#presence = new PresenceMachine({ schema: 1, node, identity, address, version: "sim" }, lease.livenessSeconds);
     const nonce = String(Math.floor(store.world.random() * 2 ** 48));
-    this.#epoch = new EpochMachine({ node, nonce, settleSeconds: 2 * lease.livenessSeconds }, home.rememberedStore);
+    if (settings.kernel.enabled) this.#epoch = new EpochMachine({ node, nonce, settleSeconds: 2 * lease.livenessSeconds }, home.rememberedStore);
     this.#client = store.open(node, {
       answered: (answer) => {
         this.#answered(answer, store.world.now);
@@ -80,11 +81,23 @@ export class SimLeases {
     return [...this.#entries.values()];
   }
   nextDeadline(): Instant | undefined {
-    const before = sooner(this.#presence.nextDeadline(), this.#epoch.nextDeadline());
+    const before = sooner(this.#presence.nextDeadline(), this.#epoch?.nextDeadline());
     return this.machines.reduce((least: Instant | undefined, machine) => sooner(least, machine.nextDeadline()), before);
   }
   close(): void {
     this.#client.close();
+  }
+
+  /** Pools of another size or state. */
+  follow(settings: NodeSettings): void {
+    const { node, address, address6, lease } = settings;
+    this.machines.forEach((machine, i) => {
+      const pool = settings.pools[i]!,
+        holder = { node, identity: this.#home.identity, address, address6, vtepMac: pool.vni === undefined ? undefined : vtepMac(node, pool.vni) };
+      machine.handle({ kind: "terms", terms: { pool, lease, holder } }, this.#client.now);
+    });
+    this.#isDirty = true;
+    this.hasNews = true;
   }
 
   step(now: Instant): void {
@@ -92,8 +105,8 @@ export class SimLeases {
     if (!this.#isDirty && (due === undefined || due > now)) return;
     this.#isDirty = false;
     for (const out of this.#presence.step(now)) this.#perform(out, "presence");
-    for (const out of this.#epoch.step(now)) this.#perform(out, "epoch");
-    for (const machine of this.machines) machine.handle({ kind: "epoch", epoch: this.#epoch.epoch }, now);
+    for (const out of this.#epoch?.step(now) ?? []) this.#perform(out, "epoch");
+    for (const machine of this.machines) machine.handle({ kind: "epoch", epoch: this.#epoch?.epoch }, now);
     if (this.#presence.identity !== this.#identity) {
       this.#identity = this.#presence.identity;
       for (const machine of this.machines) machine.handle({ kind: "presence", identity: this.#identity }, now);
@@ -118,7 +131,7 @@ export class SimLeases {
     this.#isDirty = true;
     const back = { ...answer, request: asked.request };
     if (asked.part === "presence") this.#presence.handle(back, now);
-    else if (asked.part === "epoch") this.#epoch.handle(back, now);
+    else if (asked.part === "epoch") this.#epoch!.handle(back, now);
     else this.machines[asked.part]!.handle(back, now);
   }
 
@@ -128,7 +141,7 @@ export class SimLeases {
     if (!key?.startsWith(leasesPrefix)) this.#presence.handle(of(event, nodesPrefix), now);
     if (key?.startsWith(nodesPrefix)) return;
     const about = of(event, leasesPrefix);
-    for (const machine of [this.#epoch, ...this.machines]) machine.handle(about, now);
+    for (const machine of [this.#epoch, ...this.machines]) machine?.handle(about, now);
     this.#mirror(about);
   }
 
@@ -151,7 +164,7 @@ export class SimLeases {
   }
 
   #save({ pool, cidr, confirmedAt, fence }: OwnLease): void {
-    const { memory } = this.#epoch;
+    const memory = this.#epoch?.memory;
     if (memory) this.#home.rememberedStore = { ...memory, entries: [...this.#stored.values()] };
     if (cidr === undefined || confirmedAt === undefined) return;
     const { remembered, settings } = this.#home,

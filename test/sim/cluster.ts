@@ -6,9 +6,11 @@
 import type { Note } from "#base/note.ts";
 import type { Prefix } from "#base/prefix.ts";
 import type { Instant } from "#base/time.ts";
+import { presenceKey } from "#ipam/lease-record.ts";
 import { alwaysTrue, doubles, trueAtRest, usedCidrs, type Watched } from "./checkers.ts";
 import { Agent, type Onlooker, type SimMachine } from "./cluster-agent.ts";
 import { type ClusterShape, edgeName, outsidePrefixes, settingsOf, shapeOf } from "./cluster-document.ts";
+import { SimLeases } from "./cluster-leases.ts";
 import { SimKernel, underlayOf } from "./cluster-kernel.ts";
 import { expectedTold } from "./expected.ts";
 import { Chaos, type FaultCounts } from "./faults.ts";
@@ -26,6 +28,8 @@ const second = 1000,
   minute = 60_000;
 /** RFC 4271 hold time of every session here, with room for what was under way. */
 const holdMillis = 95 * second;
+/** Within so much calm a daemon has settled with a restored store who has what: presence of before must lapse, then holders put their claims back. */
+const settlingMillis = 3 * minute;
 /** Restarts of single machines and cuts of single connections in the calm part of a run, if it is long enough. */
 const disturbances = 12;
 /** How often `alwaysTrue` is looked at. */
@@ -34,12 +38,18 @@ const lookMillis = 10 * second;
 export class Cluster implements Onlooker, Watched {
   readonly seed: number;
   readonly shape: ClusterShape;
+  #document: ClusterShape;
   readonly network: Network<Agent>;
   readonly store: SimStore;
   readonly machines: SimMachine[] = [];
   refusals = 0;
   /** Sessions that went down, and leases let go of. */
   readonly seen = { sessionsLost: 0, leasesLost: 0, restarts: 0, cuts: 0, routesTold: 0 };
+  readonly twins: { readonly name: string; readonly leases: SimLeases }[] = [];
+  /** When the store was restored last, and who has had the time since to settle with it. */
+  #restoredAt: number | undefined;
+  readonly #settled = new Set<string>();
+  readonly #startedAt = new Map<string, number>();
   readonly #nodes = new Map<string, SimNode<Agent>>();
   readonly #sessions = new WeakMap<Agent, Map<number, ToldSession>>();
   /** Machines whose sessions may end for want of a sign of life, and until when. */
@@ -55,6 +65,7 @@ export class Cluster implements Onlooker, Watched {
   constructor(seed: number, shape: ClusterShape = shapeOf(seed)) {
     this.seed = seed;
     this.shape = shape;
+    this.#document = shape;
     this.network = new Network<Agent>(seed);
     const { network } = this;
     this.store = new SimStore(network);
@@ -64,10 +75,11 @@ export class Cluster implements Onlooker, Watched {
       const machine: SimMachine = {
         name,
         settings: own,
-        kernel: new SimKernel((prefix) => this.#unrouted(name, prefix)),
+        kernel: new SimKernel((prefix) => this.#unrouted(name, prefix), network.random),
         underlay: underlayOf(own, addresses),
         remembered: new Map(),
         rememberedStore: undefined,
+        sessions: [],
         identity: `id-${name}`,
         ranAt: undefined,
         isRebooted: false,
@@ -105,6 +117,7 @@ export class Cluster implements Onlooker, Watched {
     if (this.isStalled(machine)) return this.network.later(node.stalledUntil - this.now, `${machine.name} goes on`, () => this.wake(machine));
     agent.turn(this.now);
     this.network.poke(node);
+    this.owned();
   }
   isStalled(machine: SimMachine): boolean {
     return this.#nodes.get(machine.name)!.stalledUntil > this.now;
@@ -138,6 +151,69 @@ export class Cluster implements Onlooker, Watched {
   /** A sign of life of these may be missing for `millis`. */
   excuse(machines: readonly SimMachine[], millis: number): void {
     for (const { name } of machines) this.#excused.set(name, Math.max(this.#excused.get(name) ?? 0, this.now + millis + holdMillis));
+  }
+
+  // What only leases suffer.
+
+  /** The store goes back to the snapshot that was kept; false if none was. */
+  restoreStore(outageMillis: number, past: bigint): boolean {
+    if (!this.store.restore(outageMillis, past)) return false;
+    this.#restoredAt = this.now;
+    this.#settled.clear();
+    return true;
+  }
+  isSettling(name: string): boolean {
+    if (this.#restoredAt === undefined || this.#settled.has(name)) return false;
+    const trouble = [this.#restoredAt, this.#startedAt.get(name) ?? 0, this.#nodes.get(name)!.stalledUntil, this.store.awayUntil(name)];
+    if (this.now < Math.max(...trouble) + settlingMillis) return true;
+    this.#settled.add(name);
+    return false;
+  }
+  /** Another document for everybody: the routed pool is larger, or drained. */
+  redocument(change: Partial<ClusterShape>): void {
+    this.#document = { ...this.#document, ...change };
+    const settings = settingsOf(this.#document);
+    for (const machine of this.machines) {
+      machine.settings = settings.get(machine.name)!;
+      machine.agent?.follow();
+      this.wake(machine);
+    }
+  }
+  /** A second machine under the name of another runs for a while. */
+  imitate({ name, settings, identity }: SimMachine, millis: number): void {
+    const until = this.now + millis,
+      twin: { name: string; leases: SimLeases } = { name, leases: undefined as unknown as SimLeases };
+    let isDue = false;
+    const step = (): void => {
+      isDue = false;
+      if (!this.twins.includes(twin)) return;
+      const before = twin.leases.machines.map(({ own }) => own.cidr);
+      twin.leases.step(this.now);
+      twin.leases.notes.splice(0);
+      const isFirstPresent = this.store.list(presenceKey(name)).some(({ value }) => String(Buffer.from(value)).includes(`"${identity}"`));
+      twin.leases.machines.forEach(({ own }, i) => {
+        if (own.cidr !== undefined && before[i] === undefined && isFirstPresent)
+          this.#fail(`a second machine takes ${own.cidr} under the name ${name}, whose first one is present`);
+      });
+      this.owned();
+    };
+    const wake = (): void => {
+      if (!isDue) this.network.later(0.1, `a second ${name} goes on`, step);
+      isDue = true;
+    };
+    const home = { settings, identity: `${identity}~`, remembered: new Map(), rememberedStore: undefined };
+    twin.leases = new SimLeases(home, this.store, wake, this.now);
+    this.twins.push(twin);
+    const look = (): void => {
+      if (!this.twins.includes(twin)) return;
+      if (this.now >= until) {
+        this.twins.splice(this.twins.indexOf(twin), 1);
+        return twin.leases.close();
+      }
+      wake();
+      this.network.later(second, `a second ${name} looks around`, look);
+    };
+    look();
   }
 
   // The life of a run.
@@ -288,6 +364,7 @@ export class Cluster implements Onlooker, Watched {
 
   #start(machine: SimMachine, world: ConstructorParameters<typeof Agent>[1], now: Instant, start: number): Agent {
     if (start > 0) this.network.onEvent?.(`${(now / 1000).toFixed(3)} ${machine.name} starts again`);
+    this.#startedAt.set(machine.name, now);
     machine.agent = new Agent(machine, world, now);
     this.owned();
     return machine.agent;
@@ -295,6 +372,7 @@ export class Cluster implements Onlooker, Watched {
 
   #end(machine: SimMachine): void {
     machine.agent?.end();
+    machine.sessions = machine.agent?.speaker.sessions() ?? [];
     this.refusals += machine.agent?.refusals ?? 0;
     machine.agent = undefined;
     machine.ranAt = this.now;

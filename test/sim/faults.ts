@@ -2,7 +2,7 @@
 import type { Prefix } from "#base/prefix.ts";
 import type { SimMachine } from "./cluster-agent.ts";
 import type { Cluster } from "./cluster.ts";
-import { outsidePrefixes } from "./cluster-document.ts";
+import { type ClusterShape, outsidePrefixes } from "./cluster-document.ts";
 
 export const faultKinds = [
   "connection cut",
@@ -26,6 +26,13 @@ export const faultKinds = [
   "store answer lost",
   "store write late",
   "store slow",
+  "store restored",
+  "store restored past its revision",
+  "pool enlarged",
+  "pool drained for a while",
+  "second machine of a name",
+  "kernel refuses",
+  "kernel rows taken away",
   "disk lost",
   "two killed at once",
   "outside routes change",
@@ -66,6 +73,13 @@ const rows: readonly Row[] = [
   { kind: "node cut from store", weight: 5, strike: (chaos) => chaos.cutStore(1 * second, 200 * second) },
   { kind: "node cut from store beyond hold", weight: 1.5, strike: (chaos) => chaos.cutStore(holdMillis * 0.92, holdMillis * 1.4) },
   { kind: "store compacted", weight: 3, strike: (chaos) => chaos.compact() },
+  { kind: "store restored", weight: 0.8, strike: (chaos) => chaos.restore(0n) },
+  { kind: "store restored past its revision", weight: 0.8, strike: (chaos) => chaos.restore(1000n) },
+  { kind: "pool enlarged", weight: 0.5, strike: (chaos) => chaos.enlarge() },
+  { kind: "pool drained for a while", weight: 2, strike: (chaos) => chaos.drain() },
+  { kind: "second machine of a name", weight: 2, strike: (chaos) => chaos.imitate() },
+  { kind: "kernel refuses", weight: 3, strike: (chaos) => chaos.refuseRows() },
+  { kind: "kernel rows taken away", weight: 4, strike: (chaos) => chaos.takeRows() },
   { kind: "disk lost", weight: 2, strike: (chaos) => chaos.loseDisk() },
   { kind: "two killed at once", weight: 2, strike: (chaos) => chaos.kill("", false) && chaos.kill("", false) },
   { kind: "outside routes change", weight: 30, strike: (chaos) => chaos.churn() },
@@ -76,11 +90,14 @@ export class Chaos {
   readonly #cluster: Cluster;
   readonly #until: number;
   readonly counts = noCounts();
+  #shape: ClusterShape;
 
   /** Begins now and lasts until `until`. */
   constructor(cluster: Cluster, until: number) {
     this.#cluster = cluster;
     this.#until = until;
+    this.#shape = cluster.shape;
+    this.#keepSnapshots();
     const { network, store } = cluster;
     network.refusal = 0.1;
     store.faults = { lostAnswer: 0.02, lateWrite: 0.05, slow: 0.05 };
@@ -170,6 +187,48 @@ export class Chaos {
     return true;
   }
 
+  /** Back to a snapshot of some minutes ago; one is kept from time to time. */
+  restore(past: bigint): boolean {
+    return this.#cluster.restoreStore(this.#span(2 * second, 60 * second), past);
+  }
+  enlarge(): boolean {
+    const { room } = this.#shape;
+    if (room === 16 || room === 256) return false;
+    this.#cluster.redocument((this.#shape = { ...this.#shape, room: room === 4 ? 8 : 16 }));
+    return true;
+  }
+  drain(): boolean {
+    if (this.#shape.draining) return false;
+    this.#cluster.redocument((this.#shape = { ...this.#shape, draining: true }));
+    this.#cluster.network.later(this.#span(20 * second, 5 * minute), "the pool is active again", () =>
+      this.#cluster.redocument((this.#shape = { ...this.#shape, draining: false })),
+    );
+    return true;
+  }
+  imitate(): boolean {
+    const machine = this.#running("n");
+    if (!machine || this.#cluster.twins.length > 0) return false;
+    this.#cluster.imitate(machine, this.#span(10 * second, 5 * minute));
+    return true;
+  }
+  refuseRows(): boolean {
+    const machine = this.#running("n");
+    if (!machine) return false;
+    machine.kernel.refusal = 0.5;
+    this.#cluster.network.later(this.#span(1 * second, 30 * second), `the kernel of ${machine.name} is well again`, () => {
+      machine.kernel.refusal = 0;
+      this.#cluster.wake(machine);
+    });
+    return true;
+  }
+  takeRows(): boolean {
+    const machine = this.#running("n");
+    if (!machine || machine.kernel.meddle(this.#random()) === 0) return false;
+    machine.agent!.lookAgain();
+    this.#cluster.wake(machine);
+    return true;
+  }
+
   churn(): boolean {
     const machine = this.#cluster.machines.find(({ name }) => name === "edge")!;
     for (let n = 1 + Math.floor(this.#random() * 6); n > 0; n--) {
@@ -202,6 +261,13 @@ export class Chaos {
       network.onEvent?.(`${(network.now / 1000).toFixed(3)} -- ${row.kind}`);
       this.#next();
     });
+  }
+
+  /** An operator keeps a snapshot of the store every few minutes. */
+  #keepSnapshots(): void {
+    this.#cluster.store.save();
+    const { network } = this.#cluster;
+    network.later((1 + 6 * this.#random()) * minute, "a snapshot of the store is kept", () => void (network.now < this.#until && this.#keepSnapshots()));
   }
 
   #random(): number {

@@ -21,6 +21,12 @@ export interface StoreFaults {
 }
 const noStoreFaults: StoreFaults = { lostAnswer: 0, lateWrite: 0, slow: 0 };
 
+/** A snapshot as an operator keeps one. */
+interface SavedStore {
+  readonly entries: readonly StoredEntry[];
+  readonly leases: readonly (readonly [string, number])[];
+  readonly revision: bigint;
+}
 interface SimLease {
   readonly ttlMillis: number;
   endsAt: number;
@@ -46,6 +52,9 @@ export class SimStore {
   #lastLease = 0;
   #downUntil = 0;
   readonly #cutUntil = new Map<string, number>();
+  /** Counts restores: what was under way before one never arrives. */
+  life = 0;
+  #saved: SavedStore | undefined;
   faults = noStoreFaults;
   /** How often each kind of unreliability struck. */
   readonly struck = { lostAnswer: 0, lateWrite: 0, slow: 0, refusedWhileAway: 0, leaseExpired: 0, resumed: 0, resumedBySnapshot: 0 };
@@ -93,6 +102,35 @@ export class SimStore {
   /** What happened so far can no longer be asked for: a watch that resumes from before gets a snapshot. */
   compact(): void {
     this.#compacted = this.#revision;
+  }
+
+  /** An operator keeps a snapshot. */
+  save(): void {
+    this.#saved = {
+      entries: [...this.#entries.values()],
+      leases: Array.from(this.#leases, ([id, { ttlMillis }]) => [id, ttlMillis]),
+      revision: this.#revision,
+    };
+  }
+  /**
+   * The kept snapshot becomes the store, after an outage: what was written since is gone, leases that ended since are there again
+   * and count from full. `past`: its revision goes beyond what anybody saw (`--bump-revision`). False if none was kept.
+   */
+  restore(outageMillis: number, past: bigint): boolean {
+    const saved = this.#saved;
+    if (!saved) return false;
+    this.life++;
+    this.#entries.clear();
+    for (const entry of saved.entries) this.#entries.set(entry.key, entry);
+    this.#leases.clear();
+    for (const [id, ttlMillis] of saved.leases) {
+      this.#leases.set(id, { ttlMillis, endsAt: this.#world.now + outageMillis + ttlMillis });
+      this.#watchLease(id);
+    }
+    this.#revision = past > 0n ? this.#revision + past : saved.revision;
+    this.#log.length = 0;
+    this.outage(outageMillis);
+    return true;
   }
 
   /** Runs a request now and answers it. */
@@ -143,6 +181,7 @@ export class SimStore {
   #watchLease(id: string): void {
     const lease = this.#leases.get(id)!;
     this.#world.later(lease.endsAt - this.#world.now, `lease ${id} looked at`, () => {
+      if (this.#leases.get(id) !== lease) return;
       if (lease.endsAt > this.#world.now) return this.#watchLease(id);
       this.#leases.delete(id);
       const bound = [...this.#entries.values()].filter((entry) => entry.lease === id);
@@ -193,16 +232,22 @@ export class StoreClient {
   readonly #store: SimStore;
   readonly #hears: StoreListener;
   #cursor: bigint | undefined;
+  /** The store's life this one has seen a snapshot of. */
+  #life: number;
   #isAway = false;
   #isDue = false;
   #isClosed = false;
 
   constructor(store: SimStore, node: string, hears: StoreListener) {
     this.#store = store;
+    this.#life = store.life;
     this.node = node;
     this.#hears = hears;
   }
 
+  get now(): Instant {
+    return this.#store.world.now;
+  }
   start(): void {
     if (this.#store.isReachable(this.node)) return this.notify();
     this.noticeAway();
@@ -221,21 +266,24 @@ export class StoreClient {
     const answer = (millis: number, what: StoreAnswer): void =>
       world.later(millis, `${about}: ${what.kind}`, () => void (this.#isClosed || this.#hears.answered(what)));
     const failed = (text: string): StoreAnswer => ({ kind: "failed", request: request.request, code: "store.unreachable", text });
-    if (!store.isReachable(this.node)) {
+    if (!store.isReachable(this.node) || this.#life !== store.life) {
       struck.refusedWhileAway++;
       return answer(world.random() < 0.5 ? usualMillis : answerWithinMillis, failed("the store cannot be reached"));
     }
-    const isLate = isWrite(request) && world.random() < faults.lateWrite,
+    const life = store.life,
+      isLate = isWrite(request) && world.random() < faults.lateWrite,
       isSlow = world.random() < faults.slow;
     if (isLate) {
       struck.lateWrite++;
       answer(answerWithinMillis, failed("the store did not answer in time"));
-      return world.later(answerWithinMillis + world.random() * lateMillis, `${about} is done long after it was given up`, () => void store.execute(request));
+      return world.later(answerWithinMillis + world.random() * lateMillis, `${about} is done long after it was given up`, () => {
+        if (life === store.life) store.execute(request);
+      });
     }
     if (isSlow) struck.slow++;
     const way = (): number => world.random() * (isSlow ? slowMillis / 2 : usualMillis);
     world.later(way(), about, () => {
-      if (!store.isReachable(this.node)) return answer(answerWithinMillis, failed("the store did not answer in time"));
+      if (!store.isReachable(this.node) || life !== store.life) return answer(answerWithinMillis, failed("the store did not answer in time"));
       const done = store.execute(request),
         isLost = world.random() < faults.lostAnswer;
       if (isLost) struck.lostAnswer++;
@@ -272,6 +320,8 @@ export class StoreClient {
   }
 
   #tell(isResumed: boolean): void {
+    if (this.#life !== this.#store.life) this.#cursor = undefined;
+    this.#life = this.#store.life;
     const { events, cursor } = this.#store.since(this.#cursor, isResumed);
     this.#cursor = cursor;
     const all: readonly StoreEvent[] = isResumed ? [{ kind: "back" }, ...events] : events;
