@@ -16,14 +16,16 @@ export function recordedFeed(path: string | undefined): Feed {
   if (!path) return { skipped: "skipped: set PODWAY_FEED to an MRT file of BGP4MP messages (a recorded full feed) to have it replayed" };
   if (!existsSync(path)) return { skipped: `skipped: PODWAY_FEED names ${path}, which is not there` };
   const raw = readFileSync(path);
-  const messages = updatesOf(raw[0] === 0x1f && raw[1] === 0x8b ? gunzipSync(raw) : raw);
+  const messages = bgpMessages(raw).filter((message) => message[18] === updateType && hasIpv4Routes(message));
   if (messages.length === 0) return { skipped: `skipped: ${path} has no UPDATEs with four-octet AS numbers and IPv4 routes` };
   const folder = mkdtempSync(join(tmpdir(), "podway-feed-"));
   writeFileSync(join(folder, "messages"), Buffer.concat(messages));
   return { file: join(folder, "messages"), remove: () => rmSync(folder, { recursive: true, force: true }) };
 }
 
-function updatesOf(mrt: Buffer): Buffer[] {
+/** Every BGP message of a BGP4MP(_ET) recording with four-octet AS numbers, whole; `raw` may be compressed. */
+export function bgpMessages(raw: Buffer): Buffer[] {
+  const mrt = raw[0] === 0x1f && raw[1] === 0x8b ? gunzipSync(raw) : raw;
   const out: Buffer[] = [];
   for (let at = 0; at + 12 <= mrt.length;) {
     const type = mrt.readUInt16BE(at + 4),
@@ -31,8 +33,7 @@ function updatesOf(mrt: Buffer): Buffer[] {
       end = at + 12 + mrt.readUInt32BE(at + 8);
     const body = at + 12 + (type === bgp4mpExtendedTime ? 4 : 0);
     if ((type === bgp4mp || type === bgp4mpExtendedTime) && subtype === messageAs4 && end <= mrt.length) {
-      const message = mrt.subarray(body + 12 + (mrt.readUInt16BE(body + 10) === 1 ? 8 : 32), end);
-      if (message[18] === updateType && hasIpv4Routes(message)) out.push(message);
+      out.push(mrt.subarray(body + 12 + (mrt.readUInt16BE(body + 10) === 1 ? 8 : 32), end));
     }
     at = end;
   }

@@ -1,12 +1,12 @@
 /** The BFD control packet (RFC 5880 §4.1, §6.8.6): both ways, each rule with the octet that breaks it, and other people's captures. */
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { bfdStates, type BfdFaultKind, type ControlPacket, decodeControlPacket, describeDiagnostic, encodeControlPacket } from "#wire/bfd.ts";
 import { u32 } from "./arbitraries.ts";
 import { hex, octets } from "./hex.ts";
+import { vectorFolder } from "./vector-folder.ts";
 
 const sample: ControlPacket = {
   diagnostic: 3,
@@ -140,8 +140,7 @@ test("every diagnostic has words", () => {
   expect(describeDiagnostic(31)).toBe("diagnostic 31");
 });
 
-const folder = join(process.env["PODWAY_VECTORS"] ?? fileURLToPath(new URL("../../../shared/vectors", import.meta.url)), "pcap");
-const isThere = existsSync(join(folder, "bfd-multihop.pcap"));
+const folder = vectorFolder("pcap");
 
 interface Captured {
   readonly ttl: number;
@@ -151,7 +150,7 @@ interface Captured {
 
 /** UDP over IPv4 over Ethernet out of a little-endian capture file. */
 function* datagrams(file: string): Iterable<Captured> {
-  const bytes = readFileSync(join(folder, file)),
+  const bytes = readFileSync(join(folder!, file)),
     view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   for (let at = 24; at < bytes.length;) {
     const size = view.getUint32(at + 8, true),
@@ -184,13 +183,13 @@ function printed({ ttl, port, payload }: Captured): string {
 function readings(file: string): readonly string[] {
   const reading =
     /ttl (\d+),[^]*?\.(\d+): BFDv1, length[^]*?State (\w+), Flags: \[(.*?)\], Diagnostic: .*?\(0x(\w+)\)\n.*?Multiplier: (\d+)[^]*?My Discriminator: (\w+), Your Discriminator: (\w+)\n.*?Tx Interval: +(\d+) ms\n.*?Rx Interval: +(\d+) ms\n.*?Echo Interval: +(\d+) ms(?:\n\s+Authentication: .*?\((\d+)\))?/g;
-  return [...readFileSync(join(folder, file), "utf8").matchAll(reading)].map(
+  return [...readFileSync(join(folder!, file), "utf8").matchAll(reading)].map(
     ([, ttl, port, state, flags, diagnostic, multiplier, mine, yours, tx, rx, echo, auth]) =>
       `ttl ${ttl} port ${port} ${state} [${flags}] ${parseInt(diagnostic!, 16)} x${multiplier} ${mine} ${yours} ${tx} ${rx} ${echo} auth ${auth ?? "none"}`,
   );
 }
 
-describe.skipIf(!isThere)(`captures of tcpdump's own tests${isThere ? "" : " (skipped: PODWAY_VECTORS names no folder that has them)"}`, () => {
+describe.skipIf(folder === undefined)("captures of tcpdump's own tests", () => {
   test.each([
     ["bfd-multihop", 40],
     ["bfd-raw-auth-sha1", 25],
