@@ -2,17 +2,17 @@
 import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { parseArgs } from "node:util";
-import { type ApiTelemetry, createServer } from "#api/server.ts";
+import type { ApiTelemetry } from "#api/server.ts";
 import type { Control } from "#daemon/control.ts";
-import { readTopology } from "#daemon/document-text.ts";
-import { runService } from "#daemon/service.ts";
+import { readApart } from "#daemon/document-reader.ts";
 
-const usage = `podwayd --topology FILE [--node NAME] [--api SOCKET] [--state DIR] [--check] [--log LEVEL]
+const usage = `podwayd --topology FILE [--node NAME] [--api SOCKET] [--state DIR] [--record FILE] [--check] [--log LEVEL]
 
   --topology FILE  the document; see \`podway manual\`
   --node NAME      which of its nodes this is (default: the host name)
   --api SOCKET     control socket (default: /run/podway/podwayd.sock)
   --state DIR      state directory (default: /var/lib/podway)
+  --record FILE    write down what the BGP speaker is told, for npm run replay
   --check          validate the document and exit
   --log LEVEL      debug, info (default), warn or error
   --version        print the version and exit
@@ -34,6 +34,7 @@ function readArguments() {
         api: { type: "string" },
         state: { type: "string" },
         log: { type: "string", default: "info" },
+        record: { type: "string" },
         check: { type: "boolean", default: false },
         help: { type: "boolean", short: "h", default: false },
         version: { type: "boolean", default: false },
@@ -52,14 +53,17 @@ async function main(): Promise<void> {
   if (!given.topology) fail("podwayd needs --topology FILE (see podwayd --help).", 2);
   if (!level) fail(`--log ${given.log} is no level: debug, info, warn or error.`, 2);
   const node = given.node ?? hostname();
-  const first = await readTopology(given.topology, node);
+  const reading = readApart(given.topology, node),
+    rest = given.check ? undefined : Promise.all([import("#daemon/service.ts"), import("#api/server.ts")]); // meanwhile
+  const first = await reading;
   if (!first.ok) fail(first.fault.text, 1);
   for (const warning of first.value.warnings) process.stderr.write(`${given.topology}:${warning}\n`);
   if (given.check) return void process.stdout.write(`${given.topology} is valid; node ${node} is ${first.value.settings.roles.join(" and ")}.\n`);
   const socket = given.api ?? "/run/podway/podwayd.sock",
     stateDirectory = given.state ?? "/var/lib/podway";
+  const [{ runService }, { createServer }] = await rest!;
   const door = (control: Control, telemetry: ApiTelemetry) => createServer(control, telemetry, { socket, group: "podway" });
-  await runService({ file: given.topology, node, stateDirectory, version, level, first: first.value, door });
+  await runService({ file: given.topology, node, stateDirectory, version, level, first: first.value, door, record: given.record });
 }
 
 await main();

@@ -7,11 +7,10 @@
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type CallerFault, callerFault, failed, ok, type Outcome } from "#base/fault.ts";
+import { type CallerFault, callerFault, failed, type Outcome } from "#base/fault.ts";
 import { note } from "#base/note.ts";
 import type { NodeSettings } from "#base/settings.ts";
-import { diffDocuments, type HeldCidr } from "#config/diff.ts";
-import { parseDocument } from "#config/parse.ts";
+import type { HeldCidr } from "#config/diff.ts";
 import type { Document } from "#config/schema.ts";
 import { writeFileAtomic } from "#adapters/files.ts";
 import type { Entry, Store, StoreNews } from "#ports/store.ts";
@@ -19,7 +18,7 @@ import type { Telemetry } from "#ports/telemetry.ts";
 import type { DocumentView, PlanView } from "./control.ts";
 import { writeDocument } from "./document-change.ts";
 import { DocumentDesk, type DocumentHost } from "./document-desk.ts";
-import { decodeRecord, documentKey, interpret, type Reading, readTopology } from "./document-text.ts";
+import { compare, decodeRecord, documentKey, interpret, type Reading, readTopology } from "./document-text.ts";
 import { readTrial, trialKey } from "./document-trial.ts";
 
 const lastKnownFile = "document.yaml";
@@ -126,9 +125,7 @@ export class DocumentKeeper {
   }
 
   plan(text: string, file: string): Outcome<PlanView & { readonly document: Document }, CallerFault> {
-    const parsed = parseDocument(text, file);
-    if (!parsed.ok) return parsed;
-    return ok({ changes: diffDocuments(this.#ruling.document, parsed.value.document, this.#parts.held()), document: parsed.value.document });
+    return compare(this.#ruling.document, text, file, this.#parts.held());
   }
 
   #host(): DocumentHost {
