@@ -12,6 +12,7 @@ import { Listeners } from "./listeners.ts";
 import { watchLoopDelay } from "./loop-delay.ts";
 import { countErrors } from "./peer-errors.ts";
 import { PeersDriver } from "./peers.ts";
+import { Recorder } from "./recorder.ts";
 import type { LastRun, RestartMark } from "./restart-mark.ts";
 import type { Task } from "./tasks.ts";
 
@@ -22,6 +23,8 @@ export interface BgpParts {
   readonly telemetry: Telemetry;
   readonly secret: (secret: Secret) => Promise<Uint8Array>;
   readonly restart: RestartMark;
+  /** File that everything the speaker is told is written to (recorder.ts). */
+  readonly record?: string | undefined;
   /** Something was decided: `speaker.rib.takeChanges()` may have something. */
   readonly decided: () => void;
 }
@@ -46,7 +49,8 @@ export function createBgp(parts: BgpParts): Bgp {
   let { settings } = parts,
     isRunning = false,
     isShutting = false;
-  const speaker = new Speaker({
+  const recorder = parts.record === undefined ? undefined : openRecorder(parts.record, telemetry);
+  const identity = {
     asn: settings.asn,
     routerId: ip4Number(settings.routerId),
     clusterId: ip4Number(settings.clusterId),
@@ -54,8 +58,9 @@ export function createBgp(parts: BgpParts): Bgp {
     address6: settings.address6,
     policies: settings.policies,
     observes: settings.kernel.enabled,
-    jitter: Math.random,
-  });
+  };
+  const speaker = new Speaker({ ...identity, jitter: recorder?.jitter(Math.random) ?? Math.random });
+  recorder?.follow(speaker, identity);
   const driver = new PeersDriver({ ...parts, speaker });
   const listeners = new Listeners({ ...parts, accepted: (connection) => driver.accepted(connection) });
   gauges(telemetry, speaker, driver);
@@ -101,6 +106,7 @@ export function createBgp(parts: BgpParts): Bgp {
       await parts.restart.keep(signal, () => speaker.sessions());
       listeners.close();
       await driver.stop(this.stopMode, "podwayd is stopping");
+      recorder?.end();
     },
   };
 }
@@ -128,6 +134,16 @@ function deferralMillis({ roles, peers, ranges }: NodeSettings): Millis {
   const most = roles.includes("reflector") ? deferral.reflectorMillis : deferral.nodeMillis;
   const stale = [...peers, ...ranges].flatMap(({ gracefulRestart }) => gracefulRestart?.staleSeconds ?? []);
   return millis(Math.min(most, ...stale.map((seconds) => seconds * 500)));
+}
+
+/** Rejects nothing: a file that cannot be written is a reason to say so, and none not to run. */
+function openRecorder(path: string, telemetry: Telemetry): Recorder | undefined {
+  try {
+    return new Recorder(path, () => telemetry.note(note("warn", "bgp.record-full", `${path} takes no more: the recording ends here`)));
+  } catch (cause) {
+    telemetry.note(note("error", "bgp.no-record", `nothing is recorded: ${path} cannot be written (${(cause as Error).message})`));
+    return undefined;
+  }
 }
 
 function gauges(telemetry: Telemetry, speaker: Speaker, driver: PeersDriver): void {
