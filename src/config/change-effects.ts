@@ -31,6 +31,7 @@ const keys: readonly Row[] = [
   ["reflection", "session reset", "old sessions close once the new ones have sent everything"],
   ["timers.connectRetry", "applied now", "used at the next attempt to connect"],
   ["timers", "session reset", "the hold time is agreed upon when a session opens"],
+  ["bfd", "applied now", "BFD begins, changes its times, or ends and says so; the sessions stay"],
   ["gracefulRestart.stale", "applied now", "counts from the next restart of a neighbour"],
   ["gracefulRestart", "session reset", "graceful restart is agreed upon when a session opens"],
   ["attributes", "route refresh", "what peers sent is judged anew where they can be asked for it; sessions with others begin anew"],

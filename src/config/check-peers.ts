@@ -12,7 +12,9 @@ import type { Document } from "./schema.ts";
 export function* checkPeers(document: Document, nodes: readonly DeclaredNode[]): Iterable<Finding> {
   const names = new Set<string>();
   const neighbours = new Map<string, string>();
-  const watched = document.peers.filter((peer) => peer.bfd !== undefined).length;
+  const watched = document.peers.filter((peer) => peer.bfd !== undefined && peer.range === undefined).length;
+  if (document.bfd !== undefined && nodes.length > limits.bfdPeers)
+    yield wrong(["bfd"], `there are ${nodes.length} nodes, and a reflector watches ${limits.bfdPeers} paths at most; leave bfd out`, "key");
   if (watched > limits.bfdPeers) yield wrong(["peers"], `${watched} peers have bfd, and ${limits.bfdPeers} is the most; leave it out for some`);
   for (const [i, peer] of document.peers.entries()) {
     const path = ["peers", i];
@@ -39,8 +41,6 @@ function* checkWho(peer: PeerEntry, path: Path): Iterable<Finding> {
     yield wrong([...path, "range"], "a peer has an address or a range, not both; write two peers", "key");
   if (peer.limit !== undefined && peer.range === undefined)
     yield wrong([...path, "limit"], "counts the neighbours of a range, and this peer has an address; leave it out", "key");
-  if (peer.bfd !== undefined && peer.range !== undefined)
-    yield wrong([...path, "bfd"], "watches one address, and this peer is a range; write a peer with an address for each neighbour that shall have it", "key");
   if (peer.address !== undefined) yield* checkUnicast(peer.address, [...path, "address"]);
   if (peer.range !== undefined && rangeOf(peer.range) === "multicast")
     yield wrong([...path, "range"], `${peer.range} is multicast space, which nobody connects from; write a unicast CIDR`);

@@ -25,6 +25,7 @@ export function compileSessions(document: Document, nodes: readonly DeclaredNode
       role: external ? "external" : client ? "client" : "non-client",
       passive,
       multihop: external ? nodeHops : undefined,
+      bfd: document.bfd && compileNodeBfd(document.bfd),
       // Both ends stand in one document, so the reject of RFC 8212 for eBGP without policy has been answered.
       import: external ? ["all"] : [],
       export: external ? ["all"] : [],
@@ -105,6 +106,11 @@ function compileBfd(peer: PeerEntry, bfd: NonNullable<PeerEntry["bfd"]>, role: P
   const multihop = bfd.multihop ?? (role !== "external" || (peer.multihop ?? peer.ttlSecurity ?? 1) > 1);
   const minTtl = !multihop ? 255 : peer.ttlSecurity === undefined ? 1 : 256 - peer.ttlSecurity;
   return { intervalMillis: bfd.interval, multiplier: bfd.multiplier, multihop, minTtl };
+}
+
+/** Over routers unless told otherwise, whatever lies between: both ends read the same document. */
+function compileNodeBfd({ interval, multiplier, multihop = true }: NonNullable<Document["bfd"]>): BfdSettings {
+  return { intervalMillis: interval, multiplier, multihop, minTtl: multihop ? 1 : 255 };
 }
 
 function defaults(document: Document, nodes: readonly DeclaredNode[]): SessionSettings {

@@ -19,7 +19,7 @@ const bfdFastest = 50;
 
 const Policies = z.array(PolicyName).max(limits.policyNames);
 
-const Bfd = z.strictObject({
+export const Bfd = z.strictObject({
   interval: interval(bfdFastest, 10_000)
     .prefault("300ms")
     .meta({ description: `How often packets are sent and expected; from ${bfdFastest}ms to 10s, and the slower of the two sides counts.` }),
@@ -119,7 +119,8 @@ export const Peer = z.strictObject({
     description: "What is done to path attributes of this neighbour's, for an incident; the document's `attributes` if left out, `[]` for nothing.",
   }),
   bfd: Bfd.optional().meta({
-    description: "Watch the path with BFD (RFC 5880), so that the session ends within moments of a failure; needs `address`. `{}` takes 300 ms and 3.",
+    description:
+      "Watch the path with BFD (RFC 5880), so that the session ends within moments of a failure; with `range`, while a neighbour is up. `{}` takes 300 ms and 3.",
   }),
   addPath: AddPath.optional().meta({
     description: "Several paths of one prefix over this session (RFC 7911), in the directions the neighbour agrees to; neither if left out.",

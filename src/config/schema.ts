@@ -7,7 +7,7 @@ import { LabSection } from "./lab-schema.ts";
 import { limits } from "./limits.ts";
 import { Monitoring } from "./monitoring-schema.ts";
 import { Attributes, GracefulRestart, Listen, Node, Timers } from "./node-schema.ts";
-import { Peers } from "./peer-schema.ts";
+import { Bfd, Peers } from "./peer-schema.ts";
 import { Sets } from "./match-schema.ts";
 import { Policy, PolicyName } from "./policy-schema.ts";
 import { Pools } from "./pool-schema.ts";
@@ -69,6 +69,9 @@ export const DocumentSchema = z.strictObject({
     }),
   timers: Timers.prefault({}).meta({ description: "Timers of every session." }),
   gracefulRestart: GracefulRestart.prefault({}).meta({ description: "Graceful restart (RFC 4724, RFC 8538), or `off`." }),
+  bfd: Bfd.optional().meta({
+    description: "Watch the paths of sessions between nodes of this document with BFD (RFC 5880), over routers unless `multihop: false`; none if left out.",
+  }),
   attributes: Attributes.prefault([]).meta({
     description:
       "Path attributes that are discarded, or whose routes are treated as withdrawn, on every session: for an incident, as `[{ type: 128, do: discard }]`.",

@@ -5,6 +5,7 @@ import { systemClock } from "#adapters/system-clock.ts";
 import type { SystemTelemetry } from "#adapters/telemetry.ts";
 import type { Secret } from "#base/settings.ts";
 import { note } from "#base/note.ts";
+import { watchDynamic } from "./bfd-dynamic.ts";
 import { createBfd } from "./bfd-task.ts";
 import { createBgp } from "./bgp-task.ts";
 import type { Control } from "./control.ts";
@@ -31,6 +32,8 @@ export interface DaemonOptions {
   readonly stateDirectory: string;
   readonly version: string;
   readonly telemetry: SystemTelemetry;
+  /** File to record the speaker's inputs in. */
+  readonly record?: string | undefined;
   /** The file, read and compiled. */
   readonly first: Reading;
 }
@@ -63,6 +66,7 @@ export async function assemble(options: DaemonOptions): Promise<Daemon> {
     telemetry,
     secret,
     net: systemNet,
+    record: options.record,
     restart: openRestartMark(stateDirectory, settings.routerId, telemetry),
     decided: () => {
       made.node?.decided();
@@ -84,6 +88,7 @@ export async function assemble(options: DaemonOptions): Promise<Daemon> {
   await switches.recall();
   await drains.recall();
   const bfd = createBfd({ settings, telemetry, clock, failed: (address, text) => bgp.driver.bfdDown(address, text) });
+  watchDynamic(bgp.speaker, bfd);
   const node = (made.node = await createNode({ settings, store, clock, telemetry, bgp, stateDirectory, version }));
   keeper.onChange((next) => {
     running = followable(running.settings, next);

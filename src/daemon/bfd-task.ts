@@ -5,10 +5,11 @@
 import { Worker } from "node:worker_threads";
 import type { Ip } from "#base/ip.ts";
 import { note } from "#base/note.ts";
-import type { NodeSettings } from "#base/settings.ts";
+import type { BfdSettings, NodeSettings } from "#base/settings.ts";
 import type { Instant } from "#base/time.ts";
 import type { Clock } from "#ports/clock.ts";
 import type { Telemetry } from "#ports/telemetry.ts";
+import { limits } from "#config/limits.ts";
 import type { BfdPeer, BfdSessionInfo } from "#bfd/sessions.ts";
 import type { BfdNews, BfdOrder } from "./bfd-worker.ts";
 import type { BfdView } from "./control.ts";
@@ -24,10 +25,23 @@ export interface BfdParts {
 
 export interface Bfd extends Task {
   follow(settings: NodeSettings): void;
+  /** A neighbour out of a range is up: its path is watched until `unwatch`, if its range says so (RFC 5882 §2: the client decides). */
+  watch(neighbour: DynamicNeighbour): void;
+  unwatch(address: Ip): void;
   /** The session with the peer of this address; null if none is configured. */
   view(address: Ip, now: Instant): BfdView | null;
 }
 
+export interface DynamicNeighbour {
+  readonly name: string;
+  readonly address: Ip;
+  /** Our side of its session. */
+  readonly local: Ip;
+  readonly bfd: BfdSettings;
+}
+
+/** Neighbours that come in one burst become one order to the thread. */
+const gatherMillis = 50;
 /** A thread that ended by itself is started again after this. */
 const restartMillis = 1000;
 /** A small young generation means short pauses; a thousand sessions need a tenth of the rest. */
@@ -47,6 +61,8 @@ export function createBfd(parts: BfdParts): Bfd {
   return {
     name: "bfd",
     follow: (settings) => thread.follow(settings),
+    watch: (neighbour) => thread.watch(neighbour),
+    unwatch: (address) => thread.unwatch(address),
     view: (address, now) => thread.view(address, now),
     async run(signal, ready) {
       thread.start();
@@ -61,6 +77,8 @@ class Thread {
   readonly #parts: BfdParts;
   #peers: readonly BfdPeer[];
   #names: ReadonlyMap<Ip, string>;
+  readonly #dynamic = new Map<Ip, DynamicNeighbour>();
+  #gathering: NodeJS.Timeout | undefined;
   #worker: Worker | undefined;
   #restart: NodeJS.Timeout | undefined;
   #running = false;
@@ -73,6 +91,26 @@ class Thread {
     this.#parts = parts;
     this.#peers = peersOf(parts.settings);
     this.#names = namesOf(parts.settings);
+  }
+
+  watch(neighbour: DynamicNeighbour): void {
+    const { address, name } = neighbour;
+    if (!this.#dynamic.has(address) && this.#peers.length + this.#dynamic.size >= limits.bfdPeers) {
+      const text = `${name}: its path is not watched by BFD, ${limits.bfdPeers} others are already`;
+      this.#parts.telemetry.note(note("warn", "bfd.too-many", text, { peer: name }));
+      return;
+    }
+    this.#dynamic.set(address, neighbour);
+    this.#gather();
+  }
+  unwatch(address: Ip): void {
+    if (this.#dynamic.delete(address)) this.#gather();
+  }
+  #gather(): void {
+    this.#gathering ??= setTimeout(() => {
+      this.#gathering = undefined;
+      this.#configure();
+    }, gatherMillis);
   }
 
   start(): void {
@@ -89,6 +127,7 @@ class Thread {
   async stop(reason: string): Promise<void> {
     this.#running = false;
     clearTimeout(this.#restart);
+    clearTimeout(this.#gathering);
     const worker = this.#worker;
     if (!worker) return;
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -101,7 +140,7 @@ class Thread {
   }
 
   view(address: Ip, now: Instant): BfdView | null {
-    const peer = this.#peers.find(({ remote }) => remote === address);
+    const peer = this.#peers.find(({ remote }) => remote === address) ?? this.#dynamic.get(address)?.bfd;
     if (!peer) return null;
     const info = this.#sessions.get(address);
     if (!info) return { ...nothingYet, multihop: peer.multihop };
@@ -120,8 +159,9 @@ class Thread {
 
   #configure(): void {
     if (!this.#running) return;
-    if (!this.#worker && this.#peers.length > 0) this.#worker = this.#spawn();
-    this.#order({ type: "configure", peers: this.#peers });
+    const peers = [...this.#peers, ...Array.from(this.#dynamic.values(), dynamicPeer)];
+    if (!this.#worker && peers.length > 0) this.#worker = this.#spawn();
+    this.#order({ type: "configure", peers });
   }
 
   #order(order: BfdOrder): void {
@@ -165,7 +205,7 @@ class Thread {
   #changed({ peer, change, at }: BfdNews & { readonly type: "changed" }): void {
     this.longestWaitMillis = Math.max(this.longestWaitMillis, this.#parts.clock.now() - at);
     const { from, to, reason, isFailure } = change,
-      name = this.#names.get(peer.remote) ?? peer.remote;
+      name = this.#names.get(peer.remote) ?? this.#dynamic.get(peer.remote)?.name ?? peer.remote;
     const level = isFailure ? "warn" : from === "Up" || to === "Up" ? "info" : "debug";
     this.#parts.telemetry.note(note(level, `bfd.${to.toLowerCase()}`, `${name}: BFD session went from ${from} to ${to}: ${reason}`, { peer: name }));
     if (isFailure) this.#parts.failed(peer.remote, reason);
@@ -190,6 +230,11 @@ const priorities = {
 } as const;
 
 const namesOf = (settings: NodeSettings): ReadonlyMap<Ip, string> => new Map(settings.peers.map((peer) => [peer.address, peer.name]));
+
+function dynamicPeer({ address, local, bfd }: DynamicNeighbour): BfdPeer {
+  const { intervalMillis, ...terms } = bfd;
+  return { remote: address, source: local, intervalMicros: intervalMillis * 1000, ...terms };
+}
 
 function peersOf(settings: NodeSettings): readonly BfdPeer[] {
   return settings.peers.flatMap(({ address, source, bfd }) => {

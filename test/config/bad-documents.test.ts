@@ -497,9 +497,7 @@ const rows: readonly Row[] = [
     name: "a strict role without a role",
     from: "address: 10.0.0.1,",
     to: "range: 10.9.0.0/24, strictRole: true,",
-    says: [
-      ["strictRole", "q.yaml:15:40: peers[0].strictRole: insists on the counterpart of our role, and none is given; write role, or leave it out"],
-    ],
+    says: [["strictRole", "q.yaml:15:40: peers[0].strictRole: insists on the counterpart of our role, and none is given; write role, or leave it out"]],
   },
   {
     name: "a hold time of 2",

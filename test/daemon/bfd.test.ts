@@ -76,6 +76,26 @@ describe.skipIf(kernelMissing !== undefined)(`BFD between daemons${kernelMissing
     await bothUp();
   });
 
+  test("a neighbour out of a range is watched while it is up: a cut ends it in time, and it is watched again", async () => {
+    daemons[1].write(documentOf(2, watched).replace("address: 10.9.0.1,", "range: 10.9.0.0/24,"));
+    start();
+    const dynamic = async (): Promise<PeerView | undefined> => daemons[1].peer("other-10.9.0.1");
+    const both = async (): Promise<boolean> => {
+      const there = await dynamic();
+      return there !== undefined && isUp(there) && isUp(await peer(daemons[0]));
+    };
+    await until("BGP and BFD are up", both);
+    sides[0].exec("nft add table inet cut");
+    sides[0].exec("nft add chain inet cut in { type filter hook input priority 0 ; policy drop ; }");
+    const cut = performance.now();
+    sides[0].exec("nft add chain inet cut out { type filter hook output priority 0 ; policy drop ; }");
+    await until("BGP is down", async () => (await dynamic())?.state !== "Established", 5000);
+    expect(Math.round(performance.now() - cut)).toBeLessThanOrEqual(detection + graceMillis);
+    expect((await dynamic())!.reason).toMatch(/^the BFD session went down: nothing heard from the peer for 300 ms/);
+    sides[0].exec("nft delete table inet cut");
+    await until("BGP and BFD are up again", both);
+  });
+
   test("BFD that the document loses takes no session of BGP down, on neither side", async () => {
     start();
     await bothUp();

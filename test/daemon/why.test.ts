@@ -35,7 +35,7 @@ function ready(): SpeakerBench {
   return bench;
 }
 
-const noBfd: Bfd = { name: "bfd", follow: () => {}, view: () => null, run: () => Promise.resolve() };
+const noBfd: Bfd = { name: "bfd", follow: () => {}, watch: () => {}, unwatch: () => {}, view: () => null, run: () => Promise.resolve() };
 const noKernel: KernelView = { tables: [] };
 const kernelOf = (desired: string | null, actual: string | null, failure: string | null): KernelView => ({
   tables: [{ name: "route", entries: [{ key: "10.42.1.0/24 1024", desired, actual, failure }] }],
