@@ -36,7 +36,8 @@ export class PodBook {
   readonly #options: PodBookOptions;
   readonly #journal: LineJournal<Image, Step>;
   #waiting: Waiter[] = [];
-  #drained: Promise<void> | undefined;
+  #isDraining = false;
+  #drained: Promise<void> = Promise.resolve();
   #closed = false;
 
   private constructor(options: PodBookOptions, journal: LineJournal<Image, Step>) {
@@ -80,7 +81,7 @@ export class PodBook {
     }
     return new Promise((resolve) => {
       this.#waiting.push({ changes, resolve });
-      this.#drained ??= this.#drain().finally(() => (this.#drained = undefined));
+      if (!this.#isDraining) this.#drained = this.#drain();
     });
   }
 
@@ -91,9 +92,10 @@ export class PodBook {
   }
 
   async #drain(): Promise<void> {
-    // What the requests of this turn of the loop decide goes into one write.
-    await new Promise((resolve) => setImmediate(resolve));
+    this.#isDraining = true;
     while (this.#waiting.length > 0) {
+      // What the requests of this turn of the loop decide goes into one write.
+      await new Promise((resolve) => setImmediate(resolve));
       const batch = this.#waiting;
       this.#waiting = [];
       const changes = batch.flatMap((waiter) => waiter.changes);
@@ -104,6 +106,8 @@ export class PodBook {
         if (changes.length > 0) this.#options.written(changes);
       }
     }
+    // Without a turn in between: who commits from now on starts the next.
+    this.#isDraining = false;
   }
 
   async #write(changes: readonly PodChange[]): Promise<Fault | undefined> {

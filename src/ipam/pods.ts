@@ -20,7 +20,8 @@ interface Held {
 }
 
 export class PodAddresses {
-  readonly #records = new Map<Ip, PodRecord>();
+  /** Undefined: it is free again. Its place stays, since a Map that forgets and learns one key over and over gets slow (holes in one chain). */
+  readonly #records = new Map<Ip, PodRecord | undefined>();
   readonly #byKey = new Map<string, Set<Ip>>();
   /** Kept and reserved addresses by pool and owner, the latest freed last. */
   readonly #byOwner = new Map<string, Set<Ip>>();
@@ -45,10 +46,10 @@ export class PodAddresses {
 
   /** Records as the journal has them; once, before anything is asked. */
   load(records: Iterable<PodRecord>): void {
-    for (const record of records) this.#put(record.address, record);
+    for (const record of [...records].toSorted((a, b) => a.since - b.since)) this.#put(record.address, record);
   }
-  records(): Iterable<PodRecord> {
-    return this.#records.values();
+  *records(): Iterable<PodRecord> {
+    for (const record of this.#records.values()) if (record !== undefined) yield record;
   }
   at(address: Ip): PodRecord | undefined {
     return this.#records.get(address);
@@ -73,7 +74,7 @@ export class PodAddresses {
   bitmap(pool: string): Uint8Array {
     const held = this.#held.get(pool),
       bits = new Uint8Array(Math.ceil((held?.range.size ?? 0) / 8));
-    for (const record of held === undefined ? [] : this.#records.values()) {
+    for (const record of held === undefined ? [] : this.records()) {
       const index = record.pool === pool && record.state !== "cooling" ? indexIn(held!, record.address) : undefined;
       if (index !== undefined) bits[index >>> 3]! |= 1 << (index & 7);
     }
@@ -93,7 +94,7 @@ export class PodAddresses {
     const held = this.#held.get(pool);
     const free = indexes
       .flatMap((index) => (held === undefined || held.aside[index] !== 0 ? [] : [held.range.addressAt(index)]))
-      .filter((address) => !this.#records.has(address));
+      .filter((address) => this.#records.get(address) === undefined);
     return free.flatMap((address) => this.quarantine(address, why.reason, why.at, why.seconds));
   }
 
@@ -287,12 +288,8 @@ export class PodAddresses {
   #put(address: Ip, after: PodRecord | undefined): PodChange {
     const before = this.#records.get(address);
     if (before !== undefined) this.#index(before, -1);
-    // Anew, so that the order of records is the order of their last step.
-    this.#records.delete(address);
-    if (after !== undefined) {
-      this.#records.set(address, after);
-      this.#index(after, 1);
-    }
+    this.#records.set(address, after);
+    if (after !== undefined) this.#index(after, 1);
     this.#place(address, (after ?? before)?.pool, after);
     return { address, before, after };
   }
@@ -317,7 +314,7 @@ export class PodAddresses {
     const range = new PodRange(cidr),
       held = { pool, range, aside: rulesAside(range, pool.rules) };
     held.aside.forEach((bit, index) => bit === 1 && range.take(index));
-    for (const record of this.#records.values()) if (contains(cidr, record.address)) place(held, record.address, record);
+    for (const record of this.records()) if (contains(cidr, record.address)) place(held, record.address, record);
     return held;
   }
 }

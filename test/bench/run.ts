@@ -6,7 +6,10 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { build } from "./generator.ts";
 import { growth } from "./growth.ts";
+import { leaseStart } from "./lease-start.ts";
 import { type Bench, machineName } from "./measure.ts";
+import { podAddresses } from "./pod-addresses.ts";
+import { policies } from "./policy.ts";
 import { printComparison, printQuietness, printTable, saveRecords } from "./report.ts";
 import { type Row, type Scenario, scenarios } from "./scenarios.ts";
 import { missing, type SpeakerName, speakerNames, versionOf } from "./speakers.ts";
@@ -56,13 +59,13 @@ function chosen<Name extends string>(given: string | undefined, known: readonly 
 
 async function main(): Promise<number> {
   const given = readArguments();
-  const all: readonly Scenario[] = [...scenarios, growth({ picture: given.picture })];
+  const all: readonly Scenario[] = [...scenarios, growth({ picture: given.picture }), podAddresses, policies, leaseStart];
   const names = all.map((scenario) => scenario.name);
   if (given.help) return (process.stdout.write(usage.replace("SCENARIOS", names.join(", "))), 0);
   const wanted = chosen(given.only, names, "scenario");
   const peers = chosen(
     given.speakers,
-    speakerNames.filter((name) => name !== "ours" && name !== "bird-add-path"),
+    speakerNames.filter((name) => !["ours", "ours-policy", "bird-policy", "bird-add-path"].includes(name)),
     "speaker",
   );
   const runs = Number(given.runs ?? (given.quick ? 1 : 3)),
