@@ -21,6 +21,8 @@ export interface Scene {
   readonly setup?: Partial<Setup>;
   /** Keys of the peer in our document. */
   readonly peer?: Readonly<Record<string, unknown>>;
+  /** Keys of our own clients in it. */
+  readonly clients?: Readonly<Record<string, unknown>>;
   readonly document?: Partial<PodwayOptions>;
   /** AS of the speaker: ours (iBGP), or `outsideAs`. */
   readonly external?: true;
@@ -119,6 +121,7 @@ export class Bench {
       client,
       passive: true,
       families: ["ipv4", "ipv6"],
+      ...scene.clients,
     });
     const external = setup.theirAs !== ourAs;
     const speaker: DocumentPeer = {

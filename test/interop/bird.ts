@@ -112,7 +112,8 @@ export class Bird implements Speaker {
       internal = theirAs === ourAs;
     const channel = (name: string): string => {
       const limit = setup.maxPrefixes === undefined ? "" : `import limit ${setup.maxPrefixes} action disable; `;
-      return `  ${name} { import all; export filter told; ${limit}};`;
+      const more = `${setup.addPath ? "add paths on; " : ""}${setup.ipv6NextHop && name === "ipv4" ? "extended next hop on; " : ""}`;
+      return `  ${name} { import all; export filter told; ${more}${limit}};`;
     };
     const statics = (["ipv4", "ipv6"] as const).map((name) => {
       const mine = setup.announces.filter(({ prefixes }) => prefixes[0]!.includes(":") === (name === "ipv6"));

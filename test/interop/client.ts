@@ -81,7 +81,8 @@ export class Client {
     const nlri = prefixes.map((prefix) => ({ prefix }) as Nlri),
       hop = ipBytes(nextHop),
       options = { fourOctetAs: this.#fourOctetAs };
-    if (prefixes[0]!.includes(":")) this.#send(encodeUpdate({ attributes, reach: { ...unicast.ipv6, nextHop: hop, nlri } }, options));
+    const family = prefixes[0]!.includes(":") ? unicast.ipv6 : unicast.ipv4;
+    if (hop.length > 4) this.#send(encodeUpdate({ attributes, reach: { ...family, nextHop: hop, nlri } }, options));
     else this.#send(encodeUpdate({ attributes: { ...attributes, nextHop: hop }, nlri }, options));
   }
   withdraw(prefixes: readonly string[]): void {

@@ -90,10 +90,10 @@ export class ExaBgp implements Speaker {
       if (type === "state" && neighbor.state === "down") table.clear();
       const update = neighbor.message?.update;
       if (!update) continue;
-      for (const list of Object.values(update.withdraw ?? {})) for (const nlri of list) table.delete(canonical(prefixOf(nlri)));
+      for (const list of Object.values(update.withdraw ?? {})) for (const nlri of list) table.delete(keyOf(nlri));
       for (const hops of Object.values(update.announce ?? {}))
         for (const [nextHop, list] of Object.entries(hops))
-          for (const nlri of list) table.set(canonical(prefixOf(nlri)), routeOfUpdate(prefixOf(nlri), nextHop, update.attribute ?? {}));
+          for (const nlri of list) table.set(keyOf(nlri), routeOfUpdate(prefixOf(nlri), nextHop, update.attribute ?? {}));
     }
     return Promise.resolve([...table.values()].filter(({ prefix }) => prefix.includes(":") === (family === "ipv6")));
   }
@@ -149,6 +149,8 @@ export class ExaBgp implements Speaker {
       `asn4 ${setup.twoOctetAs ? "disable" : "enable"};`,
       "route-refresh enable;",
       "extended-message enable;",
+      ...(setup.addPath ? ["add-path send/receive;"] : []),
+      ...(setup.ipv6NextHop ? ["nexthop enable;"] : []),
       setup.restartSeconds === undefined ? "graceful-restart disable;" : `graceful-restart ${setup.restartSeconds};`,
     ];
     return `
@@ -158,9 +160,10 @@ neighbor ${this.#peer} {
   ${setup.passive ? "passive true;" : ""} ${setup.md5 === undefined ? "" : `md5-password "${setup.md5}";`} ${setup.gtsm ? "outgoing-ttl 255; incoming-ttl 255;" : ""}
   family { ${setup.families.map((name) => `${name} unicast;`).join(" ")} }
   capability { ${capability.join(" ")} }
+  ${setup.ipv6NextHop ? "nexthop { ipv4 unicast ipv6; }" : ""}
   api { processes [ relay ]; neighbor-changes; receive { parsed; update; notification; } }
   static {
-${setup.announces.flatMap(statics).join("\n")}
+${setup.announces.flatMap((one, i) => statics(one).map((line) => (setup.addPath ? line.replace(";", ` path-information 0.0.0.${i + 1};`) : line))).join("\n")}
   }
 }
 `;
@@ -181,7 +184,7 @@ function statics({ prefixes, attributes, nextHop }: Announcement): string[] {
   return prefixes.map((prefix) => `    route ${prefix} next-hop ${nextHop} ${words.join(" ")};`);
 }
 
-type Nlri = string | { readonly nlri: string };
+type Nlri = string | { readonly nlri: string; readonly "path-information"?: string };
 interface ExaLine {
   readonly type: string;
   readonly neighbor: {
@@ -196,6 +199,8 @@ interface ExaLine {
   };
 }
 
+/** With ADD-PATH a prefix has as many routes as identifiers. */
+const keyOf = (nlri: Nlri): string => `${canonical(prefixOf(nlri))} ${typeof nlri === "string" ? "" : (nlri["path-information"] ?? "")}`;
 const prefixOf = (nlri: Nlri): string => (typeof nlri === "string" ? nlri : nlri.nlri);
 
 function routeOfUpdate(prefix: string, nextHop: string, of: Readonly<Record<string, unknown>>): Route {

@@ -166,7 +166,12 @@ export class Frr implements Speaker {
     const families = (["ipv4", "ipv6"] as const).map((name) => {
       const mine = setup.announces.filter(({ prefixes }) => prefixes[0]!.includes(":") === (name === "ipv6"));
       const networks = mine.flatMap(({ prefixes }, i) => prefixes.map((prefix) => `  network ${prefix} route-map m-${name}-${i}`));
-      const ours = [`  neighbor ${us} activate`, ...(setup.maxPrefixes === undefined ? [] : [`  neighbor ${us} maximum-prefix ${setup.maxPrefixes}`])];
+      const paths = setup.addPath ? [`  neighbor ${us} addpath-tx-all-paths`] : [];
+      const ours = [
+        `  neighbor ${us} activate`,
+        ...paths,
+        ...(setup.maxPrefixes === undefined ? [] : [`  neighbor ${us} maximum-prefix ${setup.maxPrefixes}`]),
+      ];
       const reflected = [`  neighbor ${client} activate`, `  neighbor ${client} route-reflector-client`];
       return [` address-family ${name} unicast`, ...networks, ...(setup.families.includes(name) ? ours : []), ...reflected, " exit-address-family"].join("\n");
     });
@@ -192,6 +197,7 @@ router bgp ${theirAs}
  ${setup.md5 === undefined ? "!" : `neighbor ${us} password ${setup.md5}`}
  ${setup.gtsm ? `neighbor ${us} ttl-security hops 1` : "!"}
  ${setup.passive ? `neighbor ${us} passive` : "!"}
+ ${setup.ipv6NextHop ? `neighbor ${us} capability extended-nexthop` : "!"}
  ${setup.twoOctetAs ? `neighbor ${us} dont-capability-negotiate` : "!"}
  neighbor ${client} remote-as ${theirAs}
  neighbor ${client} passive

@@ -146,7 +146,7 @@ export class GoBgp implements Speaker {
   [[neighbors.afi-safis]]
     [neighbors.afi-safis.config]
       afi-safi-name = "${name}-unicast"
-${restart && limit ? "    [neighbors.afi-safis.mp-graceful-restart.config]\n      enabled = true\n" : ""}${
+${setup.addPath && limit ? "    [neighbors.afi-safis.add-paths.config]\n      receive = true\n      send-max = 8\n" : ""}${restart && limit ? "    [neighbors.afi-safis.mp-graceful-restart.config]\n      enabled = true\n" : ""}${
       limit && setup.maxPrefixes !== undefined ? `    [neighbors.afi-safis.prefix-limit.config]\n      max-prefixes = ${setup.maxPrefixes}\n` : ""
     }`;
     const reflector = `  [neighbors.route-reflector.config]\n    route-reflector-client = true\n    route-reflector-cluster-id = "${network.address(host)}"\n`;

@@ -9,6 +9,10 @@ export const rows = [
   "large communities",
   "unknown transitive attributes",
   "extended messages",
+  "extended messages, ours to them",
+  "ADD-PATH, they receive",
+  "ADD-PATH, they send",
+  "IPv4 routes over an IPv6 next hop",
   "route refresh, they ask",
   "enhanced refresh, they ask",
   "shutdown text, theirs",
@@ -34,7 +38,7 @@ export const rows = [
 ] as const;
 export type Row = (typeof rows)[number];
 
-export const later: readonly string[] = ["ADD-PATH", "long-lived graceful restart", "BGP roles", "IPv4 routes over an IPv6 next hop"];
+export const later: readonly string[] = ["long-lived graceful restart", "BGP roles"];
 
 /** yes; no, and why; not supported by the other side, and how that is known. */
 export interface Cell {

@@ -130,7 +130,7 @@ neighbor ${this.#peer} {
 ${setup.holdSeconds === 0 ? "" : `  holdtime ${setup.holdSeconds}\n`}${setup.families.map((name) => `  announce ${name === "ipv4" ? "IPv4" : "IPv6"} unicast`).join("\n")}
 ${setup.families.includes("ipv4") ? "" : "  announce IPv4 none\n"}  announce refresh yes
   announce enhanced refresh yes
-  announce restart ${setup.restartSeconds === undefined ? "no" : "yes"}
+${setup.addPath ? "  announce add-path recv yes\n  announce add-path send all\n" : ""}  announce restart ${setup.restartSeconds === undefined ? "no" : "yes"}
 ${setup.twoOctetAs ? "  announce as-4byte no\n" : ""}${setup.md5 === undefined ? "" : `  tcp md5sig password ${setup.md5}\n`}${setup.gtsm ? "  ttl-security yes\n" : ""}${setup.passive ? "  passive\n" : ""}${setup.maxPrefixes === undefined ? "" : `  max-prefix ${setup.maxPrefixes}\n`}}
 neighbor ${network.client(2)} {
   remote-as ${theirAs}

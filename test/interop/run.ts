@@ -22,6 +22,7 @@ import { runMonitoring } from "./monitoring.ts";
 import { closeNetworks, removeRemains } from "./network.ts";
 import { OpenBgpd } from "./openbgpd.ts";
 import { external, internalClient, internalNonClient, overIpv6, twoOctet } from "./scenario-exchange.ts";
+import { ipv6NextHops, longMessages, severalPaths } from "./scenario-paths.ts";
 import { restart } from "./scenario-restart.ts";
 import { collision, gtsm, holdExpiry, holdZero, lastWords, limits, md5, wrongAs } from "./scenario-session.ts";
 import type { Place, Speaker } from "./speaker.ts";
@@ -35,6 +36,9 @@ const makers: Readonly<Record<string, (place: Place) => Speaker>> = {
 };
 const scenarios: readonly Scenario[] = [
   internalClient,
+  longMessages,
+  severalPaths,
+  ipv6NextHops,
   lastWords,
   internalNonClient,
   external,

@@ -16,6 +16,10 @@ export interface Setup {
   readonly restartSeconds?: number;
   readonly twoOctetAs?: true;
   readonly maxPrefixes?: number;
+  /** Several paths of one prefix, in both directions. */
+  readonly addPath?: true;
+  /** IPv4 routes may have an IPv6 next hop. */
+  readonly ipv6NextHop?: true;
   /** They only wait for us. */
   readonly passive?: true;
   /** What they announce themselves. */
