@@ -7,6 +7,7 @@ import { addDaemonVerbs } from "./daemon-verbs.ts";
 import { addDocumentVerbs, addManualVerbs } from "./document-verbs.ts";
 import { addHostVerbs } from "./host-verbs.ts";
 import { addHistoryVerbs, addNodeVerbs } from "./operator-verbs.ts";
+import { addImportVerbs } from "./import-verbs.ts";
 import { addPolicyVerbs } from "./policy-verbs.ts";
 import { printable } from "./display-text.ts";
 import { exitCodeHelp, exitCodeOf, exitCodes } from "./exit-code.ts";
@@ -37,6 +38,7 @@ export function buildProgram(host: () => Promise<Host>): Command {
   addNodeVerbs(program);
   addHostVerbs(program, host);
   addPolicyVerbs(program);
+  addImportVerbs(program);
   addManualVerbs(program);
   program
     .command("version")
