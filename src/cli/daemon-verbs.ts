@@ -90,7 +90,10 @@ interface RouteOptions extends Watched {
   readonly received?: string;
   readonly sent?: string;
   readonly all?: true;
+  readonly longer?: true;
+  readonly best?: true;
   readonly limit?: number;
+  readonly offset?: number;
 }
 
 function addRoutes(program: Command): void {
@@ -103,10 +106,13 @@ function addRoutes(program: Command): void {
     .option("--sent <peer>", "what this peer was sent")
     .option("--all", "all paths of each prefix, not only the best")
     .option("--limit <count>", "at most so many (default: 1000)", positiveCount)
+    .option("--longer", "with a prefix: everything more specific too")
+    .option("--best", "with --received: only what is also chosen")
+    .option("--offset <count>", "leave out so many before the first one", positiveCount)
     .addOption(watchOption())
     .action(async (prefix: string | undefined, options: RouteOptions, command: Command) => {
-      const { family, received, sent, all, limit } = options;
-      const query = { prefix, family, receivedFrom: received, sentTo: sent, all, limit };
+      const { family, received, sent, all, limit, longer, best, offset } = options;
+      const query = { prefix, longer, best, family, receivedFrom: received, sentTo: sent, all, limit, offset };
       return new Session(command).show<RoutesAnswer>({ path: controlPaths.routes, query, watchSeconds: watchSeconds(options), render: routeTable });
     });
 }

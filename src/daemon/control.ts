@@ -14,7 +14,7 @@ export interface Control {
   /** What a peer, named or by its address, sent that was malformed (RFC 7606 §6). */
   peerErrors(peer: string): Outcome<PeerErrorsView, CallerFault>;
   /** Best routes, or with `peer` what was received from or sent to it. Bounded by `limit`; `total` counts all that match. */
-  routes(query: RouteQuery): Outcome<{ readonly total: number; readonly routes: readonly RouteView[] }, CallerFault>;
+  routes(query: RouteQuery): Promise<Outcome<{ readonly total: number; readonly routes: readonly RouteView[] }, CallerFault>>;
   /** Policies this node's peers name, with how often each rule decided. */
   policies(): readonly PolicyView[];
   /** What the policies of a document would make of the routes that are there; nothing is changed. */
@@ -233,6 +233,12 @@ export interface BfdView {
 
 export interface RouteQuery {
   readonly prefix?: string;
+  /** With `prefix`: it and everything more specific. */
+  readonly longer?: boolean;
+  /** With `receivedFrom`: only what is also chosen. */
+  readonly best?: boolean;
+  /** Routes to leave out before the first one. */
+  readonly offset?: number;
   readonly family?: "ipv4" | "ipv6";
   readonly receivedFrom?: string;
   readonly sentTo?: string;

@@ -272,7 +272,7 @@ export function fixedControl(other: Partial<Control> = {}): Control {
     cluster: () => cluster,
     peers: () => peers,
     peerErrors: () => ok(peerErrors),
-    routes: ({ limit = Infinity, family, receivedFrom }) => {
+    routes: async ({ limit = Infinity, family, receivedFrom }) => {
       if (receivedFrom !== undefined && !peers.some((peer) => peer.name === receivedFrom))
         return failed(callerFault("api.no-such-peer", `there is no peer named ${receivedFrom}.`));
       const found = routes.filter((row) => family === undefined || row.prefix.includes(":") === (family === "ipv6"));

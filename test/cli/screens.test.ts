@@ -55,7 +55,7 @@ test("a node with nothing to show says so", async () => {
     status: () => empty,
     leases: () => [],
     peers: () => [],
-    routes: () => ok({ total: 0, routes: [] }),
+    routes: async () => ok({ total: 0, routes: [] }),
     kernel: () => ({ tables: [] }),
     plan: async () => ok({ changes: [] }),
   });

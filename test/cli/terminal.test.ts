@@ -109,9 +109,9 @@ describe("apply on a terminal", () => {
 
 test("a reader that has seen enough is no failure", async () => {
   const routes = Array.from({ length: 5000 }, (_, i) => ({ prefix: `10.${i >> 8}.${i & 255}.0/24` }));
-  const base = fixedControl().routes({});
+  const base = await fixedControl().routes({});
   const full = base.ok ? base.value.routes[0]! : undefined;
-  const { socket } = await running(fixedControl({ routes: () => ok({ total: 5000, routes: routes.map((route) => ({ ...full!, ...route })) }) }));
+  const { socket } = await running(fixedControl({ routes: async () => ok({ total: 5000, routes: routes.map((route) => ({ ...full!, ...route })) }) }));
   const ran = await podway([], { under: ["bash", "-c", '"$@" routes --api "$0" | head -1; echo "${PIPESTATUS[0]}"', socket] });
   expect(ran.out.split("\n").at(-2)).toBe("0");
   expect(ran.err).toBe("");

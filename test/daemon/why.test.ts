@@ -1,10 +1,11 @@
 /** The sentences of `podway why` and `podway routes`, word by word. */
 import { describe, expect, test } from "vitest";
 import type { Prefix } from "#base/prefix.ts";
+import type { Instant } from "#base/time.ts";
 import type { Bfd } from "#daemon/bfd-task.ts";
 import type { KernelView, LeaseView, RouteQuery, WhyView } from "#daemon/control.ts";
 import { viewPeers } from "#daemon/peer-view.ts";
-import { viewRoutes } from "#daemon/route-view.ts";
+import { routeViewLimits, viewRoutes } from "#daemon/route-view.ts";
 import { explainWhy } from "#daemon/why.ts";
 import { peerOf } from "../bgp/settings-of.ts";
 import { driverSettings } from "./lease-driver-settings.ts";
@@ -144,8 +145,8 @@ describe("why", () => {
 });
 
 describe("routes", () => {
-  const shown = (query: RouteQuery): readonly string[] | string => {
-    const answer = viewRoutes(ready().speaker, query);
+  const shown = async (query: RouteQuery): Promise<readonly string[] | string> => {
+    const answer = await viewRoutes(ready().speaker, query);
     return answer.ok ? answer.value.routes.map(({ prefix, peer, nextHop, best }) => `${prefix} ${peer} ${nextHop}${best ? " best" : ""}`) : answer.fault.text;
   };
   test.each([
@@ -156,15 +157,39 @@ describe("routes", () => {
     [{ sentTo: "tor" }, ["10.42.1.0/24 n1 10.0.0.1 best", "10.42.3.0/24 n3 10.0.0.1 best", "10.42.9.0/24 local 10.0.0.1 best"]],
     [{ family: "ipv6" }, []],
     [{ prefix: "10.99.0.0/16" }, []],
-  ] as const)("%j", (query, lines) => {
-    expect(shown(query)).toEqual(lines);
+    [
+      { prefix: "10.42.0.0/16", longer: true, family: "ipv4" },
+      ["10.42.1.0/24 n1 10.0.0.21 best", "10.42.3.0/24 n3 10.0.0.23 best", "10.42.9.0/24 local 10.0.0.1 best"],
+    ],
+    [{ prefix: "::/0", longer: true }, []],
+    [{ receivedFrom: "n2", best: true }, []],
+    [{ receivedFrom: "n1", best: true }, ["10.42.1.0/24 n1 10.0.0.21 best"]],
+    [{ offset: 2, limit: 1 }, ["0.0.0.0/0 tor 192.0.2.1 best"]],
+  ] as const)("%j", async (query, lines) => {
+    expect(await shown(query)).toEqual(lines);
   });
-  test("an unknown peer and a bad prefix are one sentence", () => {
-    expect(shown({ sentTo: "nobody" })).toBe('there is no peer "nobody"; `podway peers` lists them.');
-    expect(shown({ prefix: "10.42.0.0/33" })).toBe('"10.42.0.0/33" is no prefix; write it like 10.42.0.0/24.');
+  test("an unknown peer and a bad prefix are one sentence", async () => {
+    expect(await shown({ sentTo: "nobody" })).toBe('there is no peer "nobody"; `podway peers` lists them.');
+    expect(await shown({ prefix: "10.42.0.0/33" })).toBe('"10.42.0.0/33" is no prefix; write it like 10.42.0.0/24.');
   });
-  test("the limit bounds what is shown, not what is counted", () => {
-    const answer = viewRoutes(ready().speaker, { limit: 1 });
+  test("a long walk gives way to others, and there are few at a time", async () => {
+    const { speaker } = ready();
+    for (let n = 0; n < 40_000; n++) speaker.originate(`100.${64 + (n >> 12)}.${(n >> 4) & 255}.${(n & 15) * 16}/28` as Prefix);
+    while (speaker.step(0 as Instant, 4096)) continue;
+    let turns = 0,
+      isOver = false;
+    const count = (): void => void (turns++, isOver || setImmediate(count));
+    setImmediate(count);
+    const all = await Promise.all(Array.from({ length: routeViewLimits.walks + 1 }, () => viewRoutes(speaker, { limit: 1 })));
+    isOver = true;
+    expect(turns).toBeGreaterThanOrEqual(Math.floor(40_000 / routeViewLimits.slicePrefixes));
+    expect(all.map((answer) => (answer.ok ? answer.value.total : answer.fault.code))).toEqual([
+      ...Array<number>(routeViewLimits.walks).fill(40_004),
+      "api.too-many-walks",
+    ]);
+  });
+  test("the limit bounds what is shown, not what is counted", async () => {
+    const answer = await viewRoutes(ready().speaker, { limit: 1 });
     expect(answer).toMatchObject({ ok: true, value: { total: 4, routes: [{ prefix: "10.42.1.0/24" }] } });
   });
 });
