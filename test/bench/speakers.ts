@@ -2,11 +2,12 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { birdPolicies, ourPolicies } from "./policy-speakers.ts";
 
-export const speakerNames = ["ours", "bird", "bird-add-path", "frr", "gobgp", "openbgpd"] as const;
+export const speakerNames = ["ours", "bird", "bird-add-path", "ours-policy", "bird-policy", "frr", "gobgp", "openbgpd"] as const;
 export type SpeakerName = (typeof speakerNames)[number];
 
 interface Recipe {
@@ -17,6 +18,8 @@ interface Recipe {
   /** Arguments, given the configuration as written and the scratch folder. */
   readonly argv: (config: string, folder: string) => readonly string[];
   readonly config: string | undefined;
+  /** Makes the configuration of the file's text; as it stands if left out. */
+  readonly make?: (text: string) => string;
   readonly versionArgv: readonly string[];
 }
 
@@ -45,6 +48,16 @@ const recipes: Record<SpeakerName, Recipe> = {
   },
   bird,
   "bird-add-path": { ...bird, config: "bird-add-path.conf" },
+  "ours-policy": {
+    port: 1798,
+    program: process.execPath,
+    packageName: "",
+    config: "../../../topology/bench-reflector.yaml",
+    make: ourPolicies,
+    versionArgv: [join(top, "deploy/bin/podwayd.mjs"), "--version"],
+    argv: (config, folder) => [ownArgv[0]!, "--topology", config, "--node", "rr", "--api", ownSocket(folder), "--state", join(folder, "state")],
+  },
+  "bird-policy": { ...bird, port: 1795, make: birdPolicies },
   frr: {
     port: 1792,
     program: "/usr/lib/frr/bgpd",
@@ -98,8 +111,9 @@ const limits = { startMillis: 20_000, stopMillis: 20_000, settleMillis: 500, pol
 export async function start(name: SpeakerName, folder: string): Promise<Running> {
   const recipe = recipes[name];
   if (await listens(recipe.port)) throw new Error(`port ${recipe.port} of 127.0.0.1 is in use: end what listens there, then run again`);
-  const config = recipe.config === undefined ? "" : join(folder, recipe.config);
-  if (recipe.config !== undefined) writeFileSync(config, own(recipe.config).replaceAll("@FOLDER@", folder), { mode: 0o600 });
+  const { make = (text) => text } = recipe,
+    config = recipe.config === undefined ? "" : join(folder, basename(recipe.config));
+  if (recipe.config !== undefined) writeFileSync(config, make(own(recipe.config)).replaceAll("@FOLDER@", folder), { mode: 0o600 });
   if (name === "frr") execFileSync("chown", ["-R", "frr:frr", folder]);
   const child = spawn(recipe.program, recipe.argv(config, folder), { stdio: ["ignore", "ignore", "pipe"] });
   const said: string[] = [];

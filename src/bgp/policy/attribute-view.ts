@@ -17,33 +17,44 @@ export class AttributeView {
   readonly largeCommunities: Span = { start: -1, end: -1 };
   /** 4, 16 or 32 octets. */
   readonly nextHop: Span = { start: -1, end: -1 };
-  readonly #byType = new Map<number, Span>([
-    [type.asPath, this.asPath],
-    [type.nextHop, this.nextHop],
-    [type.communities, this.communities],
-    [type.extendedCommunities, this.extendedCommunities],
-    [type.largeCommunities, this.largeCommunities],
-  ]);
-
   /** Reads a set that is held by somebody. Its octets are canonical: well-formed, each attribute once. */
   read(attributes: AttributeTable, set: number): void {
     const { bytes } = this,
       end = attributes.lengthOf(set),
       hop = attributes.nextHopLength(set);
     attributes.copy(set, 0, end + hop, bytes, 0);
-    for (const span of this.#byType.values()) span.start = span.end = -1;
+    const { asPath, communities, extendedCommunities, largeCommunities, nextHop } = this;
+    asPath.start = communities.start = extendedCommunities.start = largeCommunities.start = nextHop.start = -1;
+    asPath.end = communities.end = extendedCommunities.end = largeCommunities.end = nextHop.end = -1;
     for (let at = 0; at < end;) {
       const isLong = (bytes[at]! & 0x10) !== 0,
         start = at + (isLong ? 4 : 3),
         length = isLong ? (bytes[at + 2]! << 8) | bytes[at + 3]! : bytes[at + 2]!;
-      const span = this.#byType.get(bytes[at + 1]!);
+      const span = this.#spanOf(bytes[at + 1]!);
       at = start + length;
       if (!span) continue;
       span.start = start;
       span.end = at;
     }
     if (hop === 0) return;
-    this.nextHop.start = end;
-    this.nextHop.end = end + hop;
+    nextHop.start = end;
+    nextHop.end = end + hop;
+  }
+
+  #spanOf(code: number): Span | undefined {
+    switch (code) {
+      case type.asPath:
+        return this.asPath;
+      case type.nextHop:
+        return this.nextHop;
+      case type.communities:
+        return this.communities;
+      case type.extendedCommunities:
+        return this.extendedCommunities;
+      case type.largeCommunities:
+        return this.largeCommunities;
+      default:
+        return undefined;
+    }
   }
 }

@@ -1,6 +1,7 @@
 /** The named policies that count now. Chains of them are compiled from here, and what their rules decided is counted here. */
 import type { PolicySettings } from "#base/policy-settings.ts";
 import { CompiledPolicies, type PolicyParts } from "./compiled-policies.ts";
+import { RuleChain } from "./rule-chain.ts";
 
 interface Version {
   readonly policy: PolicySettings;
@@ -27,6 +28,8 @@ export class PolicyBook {
   #versions: ReadonlyMap<string, Version> = new Map();
   #number = 0;
   readonly #counted = new Map<string, Counted>();
+  /** What decides is the same in both directions and for all who name the same policies: it is compiled and remembered once. */
+  readonly #chains = new Map<string, { readonly chain: readonly Version[]; readonly rules: RuleChain }>();
 
   constructor(policies: Readonly<Record<string, PolicySettings>>) {
     this.use(policies);
@@ -59,8 +62,18 @@ export class PolicyBook {
     const chain = this.#chain(names),
       policies = chain.map(({ policy }) => policy),
       way = parts.way === "import" ? "import" : "export",
-      key = `${way} ${this.keyOf(names)}`;
-    const made = new CompiledPolicies(policies, parts, this.#counted.get(key)?.hits);
+      chainKey = this.keyOf(names),
+      key = `${way} ${chainKey}`;
+    let rules = this.#chains.get(chainKey)?.rules;
+    if (!rules) {
+      rules = new RuleChain(
+        policies.flatMap((policy) => policy.rules),
+        parts.attributes,
+        parts.peers,
+      );
+      this.#chains.set(chainKey, { chain, rules });
+    }
+    const made = new CompiledPolicies(policies, parts, { chain: rules, hits: this.#counted.get(key)?.hits });
     if (chain.length > 0) this.#counted.set(key, { way, chain, hits: made.hits });
     return made;
   }
