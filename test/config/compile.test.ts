@@ -32,7 +32,21 @@ const session = {
   export: [],
   maxPrefixes: undefined,
 };
-const pool = { port: 4789, crossSubnet: true, masquerade: false, state: "active", reservations: {}, vni: undefined, mtu: undefined };
+const pods = {
+  alarmPercent: 90,
+  coolDownSeconds: 30,
+  dns: { nameservers: [], options: [], search: [] },
+  exclude: [],
+  keepSeconds: 86_400,
+  namespaces: [],
+  probe: false,
+  quota: {},
+  ranges: [],
+  reserve: [],
+  roam: false,
+  routes: [],
+};
+const pool = { pods, port: 4789, crossSubnet: true, masquerade: false, state: "active", reservations: {}, vni: undefined, mtu: undefined };
 
 test("the quickstart document, for a node, to the last setting", () => {
   expect(settingsOf(quickstart, "n1")).toEqual({
@@ -115,6 +129,7 @@ test("the quickstart document, for a node, to the last setting", () => {
     kernel: { enabled: true, routeProtocol: 117, metric: 1024 },
     originValidation: false,
     lease: { holdSeconds: 86_400, livenessSeconds: 30, quarantineSeconds: 600 },
+    monitoring: { bmp: [], mrt: [] },
     nodes: {
       rr1: { address: "10.0.0.11", address6: "fd00::11", routerId: "10.0.0.11", roles: ["reflector"] },
       n1: { address: "10.0.0.21", address6: "fd00::21", routerId: "10.0.0.21", roles: ["node"] },
