@@ -390,10 +390,9 @@ function continues(facts: PeerFacts, settings: PeerSettings | undefined): boolea
 
 /** What a session was opened with; if it changes, a new session is needed. The rest is applied to the one that runs. */
 function sessionKey({ source, session }: PeerFacts): string {
-  const { restartSeconds, longLivedSeconds } = session.gracefulRestart ?? {};
-  const opened = [restartSeconds, longLivedSeconds, session.asRole, session.strictRole, session.localAs, session.addPath, session.extendedNextHop];
-  const { role, holdSeconds, families, md5, multihop, ttlSecurityHops } = session;
-  return JSON.stringify([source, role, holdSeconds, families, ...opened, md5, multihop, ttlSecurityHops]);
+  const { role, holdSeconds, families, gracefulRestart, md5, multihop, ttlSecurityHops, asRole, strictRole, localAs, addPath, extendedNextHop } = session;
+  const restart = [gracefulRestart?.restartSeconds, gracefulRestart?.longLivedSeconds];
+  return JSON.stringify([source, role, holdSeconds, families, restart, md5, multihop, ttlSecurityHops, asRole, strictRole, localAs, addPath, extendedNextHop]);
 }
 
 function factsOfRange(range: RangeSettings, address: Ip): PeerFacts {

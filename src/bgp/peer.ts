@@ -120,7 +120,9 @@ export class Peer implements SessionHost {
   get reason(): string {
     if (this.#lastEnd === undefined) {
       if (this.state === "Established") return "has not gone down since it was configured";
-      return this.isPassive ? "waits for the peer to connect" : `connects to ${this.#facts.address} port ${this.#facts.port}`;
+      return this.isPassive
+        ? `waits for the peer to connect${this.#keyHint(", unheard if its TCP-MD5 key is another")}`
+        : `connects to ${this.#facts.address} port ${this.#facts.port}`;
     }
     return this.state === "Established" ? `last went down: ${this.#lastEnd}` : this.#lastEnd;
   }
@@ -292,6 +294,13 @@ export class Peer implements SessionHost {
     if (session === this.#primary && this.#second) this.#promote(this.#second);
   }
 
+  unanswered(): void {
+    const { address, port, session } = this.#facts;
+    const what = session.ttlSecurityHops === undefined ? "" : ", or it is further away than ttlSecurity says";
+    const causes = `it is down, or a firewall drops the packets${this.#keyHint(", or the TCP-MD5 keys differ")}${what}`;
+    this.#recordEnd(`cannot connect to ${address} port ${port}: no answer (${causes})`, false);
+  }
+
   notified({ code, subcode, data }: NotificationFault): void {
     this.notificationsOut++;
     this.lastSent = describeNotification(code, subcode, data);
@@ -306,6 +315,10 @@ export class Peer implements SessionHost {
   get #minTtl(): number | undefined {
     const hops = this.#facts.session.ttlSecurityHops;
     return hops === undefined ? undefined : 256 - hops;
+  }
+
+  #keyHint(text: string): string {
+    return this.#facts.session.md5 === undefined ? "" : text;
   }
 
   #speaker(): Speaker {

@@ -40,6 +40,8 @@ export interface SessionHost {
   opened(session: Session, theirs: Open, now: Instant): SessionTerms | NotificationFault | undefined;
   established(session: Session, terms: SessionTerms, now: Instant): void;
   ended(session: Session, cause: Cause, wasEstablished: boolean, now: Instant): void;
+  /** A dial was given up: nobody answered it. */
+  unanswered(): void;
   /** A NOTIFICATION goes out. */
   notified(fault: NotificationFault): void;
   /** An exception out of the RIB (or out of us) while it worked on this peer's octets. The session has not yet been stopped. */
@@ -162,6 +164,7 @@ export class Session {
   wake(now: Instant): void {
     for (let timer = this.#deadlines.due(now); timer !== undefined; timer = this.#deadlines.due(now)) {
       const until = after(this.#lastHeard, this.#holdMillis);
+      if (timer === "ConnectRetry" && this.#fsm.state === "Connect") this.#host.unanswered();
       if (timer === "Hold" && until > now) this.#deadlines.arm("Hold", until);
       else this.#handle({ type: "timerExpired", timer }, now);
     }

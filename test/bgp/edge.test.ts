@@ -1,5 +1,6 @@
 /** What a session does to routes beside policy: roles, graceful shutdown, AS numbers shown in place of others, our own first after a restart. */
 import { describe, expect, test } from "vitest";
+import type { PolicySettings } from "#base/policy-settings.ts";
 import type { AsRole, SessionSettings } from "#base/settings.ts";
 import type { PathAttributes } from "#wire/bgp/attribute.ts";
 import { nothingLive, ownAs, restartOf, RibPeers, sequence, termsOf, v4Hop } from "./rib-peers.ts";
@@ -83,14 +84,17 @@ describe("graceful shutdown (RFC 8326)", () => {
   const leaving = Uint32Array.of(0xffff0000);
 
   test("a route that carries it has LOCAL_PREF 0 from an external peer, whatever the policy says; from an internal one it keeps its own", () => {
-    const lift = { name: "lift", rules: [{ when: {}, then: "accept", set: { localPref: { op: "set", value: 500 } } }], otherwise: "reject" };
-    const one = new RibPeers({ policies: { all, lift: lift as never } });
+    const lift: PolicySettings = { name: "lift", rules: [{ when: {}, then: "accept", set: { localPref: { to: 500 } } }], otherwise: "reject" };
+    const one = new RibPeers({ policies: { all, lift } });
     one.up(1, termsOf(1, "client"));
     one.up(2, termsOf(2, "client"));
     one.up(5, termsOf(5, "external"), { import: ["lift"], export: ["all"] });
     one.announce(5, from(5, { communities: leaving }), prefix);
     one.announce(1, { ...from(1), asPath: [], localPref: 100, communities: leaving }, "10.2.0.0/16");
     one.settle();
+    one.announce(5, from(5), "10.3.0.0/16");
+    one.settle();
+    expect(one.told(1).get("10.3.0.0/16")).toContain('"localPref":500');
     expect([toldOf(one, 1, "localPref"), one.told(2).get("10.2.0.0/16")]).toEqual([0, expect.stringContaining('"localPref":100')]);
   });
 

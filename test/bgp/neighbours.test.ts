@@ -127,7 +127,11 @@ describe("dialling", () => {
   test("a dial that nobody answers is given up and made anew", () => {
     const hub = new Hub([peerOf("a", "10.0.0.2")]);
     hub.take();
-    expect(hub.sleep(3000)).toEqual(["cancel 1", "connect 10.0.0.2"]);
+    expect(hub.sleep(3000)).toEqual(["note bgp.attempt", "cancel 1", "connect 10.0.0.2"]);
+    expect(hub.neighbours.info()[0]!.reason).toBe("cannot connect to 10.0.0.2 port 179: no answer (it is down, or a firewall drops the packets)");
+    const keyed = new Hub([peerOf("a", "10.0.0.2", { md5: { file: "/k" } })]);
+    keyed.sleep(3000);
+    expect(keyed.neighbours.info()[0]!.reason).toContain("or the TCP-MD5 keys differ");
   });
 
   test("an answer nobody waits for any more is closed", () => {
@@ -333,7 +337,7 @@ describe("another document", () => {
     const hub = new Hub([a, b]).establish(1, "10.0.0.2").establish(2, "10.0.0.3");
     hub.sink.remembered.add(1);
     expect(hub.configure([b])).toEqual(["1: Cease/Hard Reset (Cease/Peer De-configured)", "close 1 end", "note bgp.down"]);
-    expect(hub.sink.ends).toEqual([{ retain: false, reason: "removed from the configuration (sent Cease/Hard Reset (Cease/Peer De-configured))" }]);
+    expect(hub.sink.ends).toMatchObject([{ retain: false, reason: "removed from the configuration (sent Cease/Hard Reset (Cease/Peer De-configured))" }]);
     hub.configure([b, peerOf("c", "10.0.0.4", { passive: true })]);
     expect(hub.neighbours.info().map(({ id, name }) => `${id} ${name}`)).toEqual(["2 b", "3 c"]);
     hub.sink.remembered.delete(1);
@@ -350,6 +354,11 @@ describe("another document", () => {
       [{ holdSeconds: 30 }, reset],
       [{ families: ["ipv4"] }, reset],
       [{ role: "non-client" }, reset],
+      [{ asRole: "peer" }, reset],
+      [{ strictRole: true }, reset],
+      [{ localAs: 64_999 }, reset],
+      [{ gracefulRestart: { restartSeconds: 120, staleSeconds: 300, longLivedSeconds: 60 } }, reset],
+      [{ asOverride: true, allowAsIn: 1, gracefulShutdown: true, sendHoldSeconds: 60, prefixWarningPercent: 80, prefixRestartSeconds: 9 }, []],
       [{ gracefulRestart: undefined }, reset],
       [{ md5: { file: "/k" } }, reset],
       [{ multihop: 2 }, reset],

@@ -178,7 +178,7 @@ describe("timers", () => {
     expect(bench.sleepTo(16_999)).not.toContain("Hold Timer Expired");
     expect(bench.neighbours.isEstablished(1)).toBe(true);
     expect(bench.sleepTo(17_000)).toEqual(["Hold Timer Expired", "close 1 end", "note bgp.down"]);
-    expect(bench.sink.ends).toEqual([{ retain: true, reason: "hold timer expired: nothing heard for 9 s (sent Hold Timer Expired)" }]);
+    expect(bench.sink.ends).toMatchObject([{ retain: true, reason: "hold timer expired: nothing heard for 9 s (sent Hold Timer Expired)" }]);
   });
 
   test("UPDATEs alone keep it up, and the silence after them ends it all the same", () => {

@@ -15,8 +15,101 @@ export interface Mutant {
 }
 
 const model = "test/bgp/rib-model.test.ts";
+const longLived = "test/bgp/rib-long-lived.test.ts";
+const edge = "test/bgp/edge.test.ts";
 
 export const mutants: readonly Mutant[] = [
+  {
+    name: "LLGR_STALE compared after LOCAL_PREF",
+    file: "src/bgp/rib/decision.ts",
+    text: "if (stale !== 0) return stale;",
+    instead: "if (stale !== 0 && set.localPref[y] === set.localPref[x]) return stale;",
+    tests: [longLived],
+  },
+  {
+    name: "NO_LLGR kept in the long-lived time",
+    file: "src/bgp/rib/long-lived.ts",
+    text: "const made = flags & flagNoLongLived ? 0 : this.#marked.of(set);",
+    instead: "const made = this.#marked.of(set);",
+    tests: [longLived, model],
+  },
+  {
+    name: "LLGR_STALE told to who does not know it",
+    file: "src/bgp/reflector/edge.ts",
+    text: "if (flags & flagLongLivedStale && !longLived)",
+    instead: "if (flags & flagLongLivedStale && !longLived && asRole)",
+    tests: [longLived, model],
+  },
+  {
+    name: "long-lived stale time set anew by each restart",
+    file: "src/bgp/rib/stale.ts",
+    text: "    if (this.#longLived.has(key)) return;\n",
+    instead: "",
+    tests: [longLived, model],
+  },
+  {
+    name: "a second restart drops what the first left, long-lived or not",
+    file: "src/bgp/rib/stale.ts",
+    text: "else if (!isLong && !this.#refreshing.has(key)) this.#sweepOld(peer, family);",
+    instead: "else if (!this.#refreshing.has(key)) this.#sweepOld(peer, family);",
+    tests: [longLived, model],
+  },
+  {
+    name: "F bit of the long-lived capability not looked at",
+    file: "src/bgp/rib/stale.ts",
+    text: "(isLong ? terms.longLived : terms.gracefulRestart?.families)",
+    instead: "terms.gracefulRestart?.families",
+    tests: [longLived, model],
+  },
+  {
+    name: "a refresh without an end never ends",
+    file: "src/bgp/rib/stale.ts",
+    text: "    this.#deadlines.arm(`${peer}/${family}/refresh`, after(now, refreshMillis));\n",
+    instead: "",
+    tests: [longLived, model],
+  },
+  {
+    name: "own routes held back while the selection is deferred",
+    file: "src/bgp/rib/rib.ts",
+    text: "    for (const group of this.#groups[rib.family].values()) group.oweNow(prefix);",
+    instead: "    for (const group of this.#groups[rib.family].values()) group.owe(prefix);",
+    tests: [edge],
+  },
+  {
+    name: "a route leak from a customer believed",
+    file: "src/bgp/rib/import-edge.ts",
+    text: "return isMarked ? 0 : set;",
+    instead: "return set;",
+    tests: [edge],
+  },
+  {
+    name: "ONLY_TO_CUSTOMER told to a provider",
+    file: "src/bgp/reflector/edge.ts",
+    text: '(asRole === "customer" || asRole === "peer" || asRole === "rs-client")',
+    instead: '(asRole === "peer" || asRole === "rs-client")',
+    tests: [edge],
+  },
+  {
+    name: "two customers have a session",
+    file: "src/bgp/fsm/negotiate.ts",
+    text: "  if (theirs === partner) return undefined;",
+    instead: "  if (theirs === partner || theirs === roleNumbers[asRole]) return undefined;",
+    tests: ["test/bgp/fsm-negotiate.test.ts"],
+  },
+  {
+    name: "GRACEFUL_SHUTDOWN overruled by policy",
+    file: "src/bgp/rib/import-edge.ts",
+    text: "shutdown || (heedsShutdown && this.#attributes.flags[set]! & flagGracefulShutdown)",
+    instead: "shutdown",
+    tests: [edge],
+  },
+  {
+    name: "long-lived restart without graceful restart",
+    file: "src/bgp/fsm/negotiate.ts",
+    text: "  if (!mine.gracefulRestart || !its.gracefulRestart || mine.longLived.length === 0 || its.longLived.length === 0) return undefined;",
+    instead: "  if (mine.longLived.length === 0 || its.longLived.length === 0) return undefined;",
+    tests: ["test/bgp/fsm-negotiate.test.ts"],
+  },
   {
     name: "hold timer not re-armed by an UPDATE",
     file: "src/bgp/session.ts",
