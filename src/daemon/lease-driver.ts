@@ -11,8 +11,8 @@ import { FaultError } from "#base/fault.ts";
 import type { Lease } from "#base/lease.ts";
 import type { NodeSettings, PoolSettings } from "#base/settings.ts";
 import { type Instant, sooner } from "#base/time.ts";
-import type { StoreAnswer, StoreEvent, StoreRequest, StoredEntry } from "#ipam/exchange.ts";
-import { leasesPrefix, nodesPrefix, parseLease, parsePresence } from "#ipam/lease-record.ts";
+import type { StoreAnswer, StoreEvent, StoreRequest } from "#ipam/exchange.ts";
+import { leasesPrefix, nodesPrefix } from "#ipam/lease-record.ts";
 import type { LeaseTerms, OwnLease, RememberedLease } from "#ipam/lease-terms.ts";
 import { LeaseMachine } from "#ipam/lease.ts";
 import { PresenceMachine } from "#ipam/presence.ts";
@@ -21,6 +21,7 @@ import { vtepMac } from "#overlay/vtep.ts";
 import type { Clock } from "#ports/clock.ts";
 import type { Store } from "#ports/store.ts";
 import type { Telemetry } from "#ports/telemetry.ts";
+import { leaseOf, Mirror, nodeOf, readable } from "./lease-mirror.ts";
 import { LeaseFile, type LeaseMemory, readIdentity } from "./node-memory.ts";
 
 const driverLimits = {
@@ -28,7 +29,8 @@ const driverLimits = {
   sleepMillis: 5_000,
   /** The store has this long to answer before the last known leases are told instead. */
   graceMillis: 2_000,
-  saveEveryMillis: 250,
+  /** What others hold is written down this often at most; a claim of our own at once. */
+  saveEveryMillis: 5_000,
   /** The instant of the last renewal is written this often at least: in a hold time, and in seconds at most. */
   savesPerHold: 20,
   saveSeconds: 300,
@@ -52,23 +54,6 @@ export interface StoreState {
   readonly revision: string | null;
 }
 
-/** Entries under one prefix as the watch tells them. */
-class Mirror {
-  readonly entries = new Map<string, StoredEntry>();
-  revision: bigint | undefined;
-  see(event: StoreEvent): void {
-    if (event.kind === "snapshot") this.entries.clear();
-    if (event.kind === "snapshot") for (const entry of event.entries) this.entries.set(entry.key, entry);
-    if (event.kind === "put") this.entries.set(event.entry.key, event.entry);
-    if (event.kind === "delete") this.entries.delete(event.key);
-    if (event.kind === "put") this.revision = event.entry.modRevision;
-    if (event.kind === "snapshot" || event.kind === "delete") this.revision = event.revision;
-  }
-  snapshot(): StoreEvent | undefined {
-    return this.revision === undefined ? undefined : { kind: "snapshot", entries: [...this.entries.values()], revision: this.revision };
-  }
-}
-
 type Watched = "leases" | "nodes";
 const notYet = "the store has not answered yet";
 
@@ -88,7 +73,7 @@ export class LeaseDriver {
   #presence: PresenceMachine | undefined;
   #epoch: EpochMachine | undefined;
   readonly #machines = new Map<string, LeaseMachine>();
-  readonly #mirrors = { leases: new Mirror(), nodes: new Mirror() };
+  readonly #mirrors = { leases: new Mirror(leaseOf), nodes: new Mirror(nodeOf) };
   #remembered: LeaseMemory | undefined;
   /** The last CIDR held in each pool, also when it is held no more. */
   readonly #former = new Map<string, RememberedLease>();
@@ -101,8 +86,9 @@ export class LeaseDriver {
   #saveTimer: NodeJS.Timeout | undefined;
   #saving: Promise<void> = Promise.resolve();
   #savedAt = -Infinity;
+  /** Why what is known is not on the disk. */
+  #unwritten: string | undefined;
   #leases: ReadonlyMap<string, Lease> = new Map();
-  #alive: ReadonlySet<string> = new Set();
   readonly #leasesListeners: ((leases: ReadonlyMap<string, Lease>) => void)[] = [];
   readonly #ownListeners: ((own: ReadonlyMap<string, OwnLease>) => void)[] = [];
 
@@ -126,7 +112,11 @@ export class LeaseDriver {
   }
   /** Names of the nodes whose daemon is present. */
   alive(): ReadonlySet<string> {
-    return this.#alive;
+    return new Set(this.#mirrors.nodes.values.values());
+  }
+  /** What a person should know; one sentence each. */
+  warnings(): readonly string[] {
+    return this.#unwritten === undefined ? [] : [this.#unwritten];
   }
   storeState(): StoreState {
     const away = this.#awayText(),
@@ -187,8 +177,6 @@ export class LeaseDriver {
 
   #seePresence(news: StoreEvent, now: Instant): void {
     if (news.kind !== "away" && news.kind !== "back") this.#presence?.handle(news, now);
-    const names = [...this.#mirrors.nodes.entries.values()].map(parsePresence).flatMap((parsed) => (parsed.ok ? [parsed.value.node] : []));
-    this.#alive = new Set(names);
   }
 
   #awayText(): string | undefined {
@@ -274,7 +262,8 @@ export class LeaseDriver {
     }
     if (isOwnChanged) this.#tellOwn();
     if (this.#leasesChanged) this.#flush ??= setImmediate(() => this.#tellLeases());
-    if (isOwnChanged || this.#leasesChanged || now - this.#savedAt > this.#saveMillis()) this.#saveSoon();
+    if (isOwnChanged) void this.#save();
+    else if (this.#leasesChanged || now - this.#savedAt > this.#saveMillis()) this.#saveSoon();
     this.#sleep(deadline === undefined ? driverLimits.sleepMillis : deadline - now);
   }
 
@@ -298,7 +287,7 @@ export class LeaseDriver {
   #tellLeases(): void {
     this.#flush = undefined;
     this.#leasesChanged = false;
-    this.#leases = readable(this.#mirrors.leases.entries.values());
+    this.#leases = new Map(this.#mirrors.leases.values);
     for (const tell of this.#leasesListeners) tell(this.#leases);
   }
 
@@ -329,31 +318,33 @@ export class LeaseDriver {
       if (entries === undefined) return;
       for (const [pool, { cidr, confirmedAt, fence }] of this.own())
         if (cidr !== undefined && confirmedAt !== undefined) this.#former.set(pool, { cidr, confirmedAt, fence });
-      await this.#file.write({ own: this.#former, entries, epoch: this.#epoch?.memory ?? this.#remembered?.epoch }).catch((cause: Error) => {
-        this.#parts.telemetry.note(note("error", "lease.not-written", `the known leases cannot be written: ${cause.message}; check the state directory`));
-      });
+      const memory = { own: this.#former, entries, epoch: this.#epoch?.memory ?? this.#remembered?.epoch };
+      await this.#file.write(memory).then(
+        () => this.#sayUnwritten(undefined),
+        (cause: NodeJS.ErrnoException) => this.#sayUnwritten(cause.code ?? cause.message),
+      );
     });
     return this.#saving;
+  }
+
+  /** Told once, however often it is tried. */
+  #sayUnwritten(why: string | undefined): void {
+    const { stateDirectory, telemetry } = this.#parts,
+      text = `the leases this node knows cannot be written to ${stateDirectory} (${why}): if it starts while the store is away it has none; make room there`;
+    if (why !== undefined && this.#unwritten !== text) telemetry.note(note("error", "lease.not-written", text));
+    if (why === undefined && this.#unwritten !== undefined) telemetry.note(note("info", "lease.written", "the leases this node knows are written again"));
+    this.#unwritten = why === undefined ? undefined : text;
   }
 
   #registerGauges(): void {
     const { telemetry } = this.#parts;
     telemetry.gauge("podway_store_connected", "1 while the store answers.", () => (this.#awayText() === undefined ? 1 : 0));
     telemetry.gauge("podway_leases", "Leases of the cluster that can be read.", () => this.#leases.size);
-    telemetry.gauge("podway_nodes_present", "Nodes whose daemon is present.", () => this.#alive.size);
+    telemetry.gauge("podway_nodes_present", "Nodes whose daemon is present.", () => this.#mirrors.nodes.values.size);
     telemetry.gauge("podway_lease_state", "1 for the state each pool's own lease is in.", () =>
       Array.from(this.own().values(), ({ pool, state }) => ({ labels: { pool, state }, value: 1 })),
     );
   }
-}
-
-function readable(entries: Iterable<StoredEntry>): ReadonlyMap<string, Lease> {
-  const leases = new Map<string, Lease>();
-  for (const entry of entries) {
-    const parsed = parseLease(entry);
-    if (parsed.ok) leases.set(entry.key, parsed.value);
-  }
-  return leases;
 }
 
 async function ask(store: Store, request: StoreRequest): Promise<StoreAnswer> {

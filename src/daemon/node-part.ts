@@ -164,7 +164,8 @@ class RunningNode implements NodePart {
     return { enabled: true, inSync, desired, differing, lastPassMillis: lastPassMillis === null ? null : Math.round(lastPassMillis * 100) / 100, drift };
   }
   warnings(): readonly string[] {
-    return [...(this.#running.filter?.warnings() ?? []), ...(this.#running.pods?.part.warnings() ?? [])];
+    const { filter, leases, pods } = this.#running;
+    return [...(filter?.warnings() ?? []), ...(leases?.warnings() ?? []), ...(pods?.part.warnings() ?? [])];
   }
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);

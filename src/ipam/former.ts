@@ -10,6 +10,9 @@ import type { Former } from "./claims.ts";
 import { type NewRequest, type StoreAnswer, retryMillis } from "./exchange.ts";
 import { encodeFormer, formerKey } from "./lease-record.ts";
 
+/** A mark is written this long after the claim at most, a tenth of the quarantine at most; nodes are spread over it. */
+const mostFirstMillis = 30_000;
+
 export interface FormerHome {
   readonly node: string;
   readonly pool: string;
@@ -58,7 +61,12 @@ export class FormerKeeper {
   /** One request towards a mark of ours at `cidr`, held now; `mark` is what stands there. */
   step(cidr: Prefix, mark: Former | undefined, home: FormerHome, now: Instant): void {
     const { quarantineSeconds, holdSeconds } = home.lease;
-    if (cidr !== this.#cidr) this.leave();
+    if (cidr !== this.#cidr) {
+      this.leave();
+      // A cluster that starts at once claims first: a CIDR that was had for a moment only needs no quarantine.
+      if (quarantineSeconds > 0)
+        this.#deadlines.arm("retry", after(now, millis(Math.min(mostFirstMillis, quarantineSeconds * 100) * (0.5 + (this.#seed % 512) / 1024))));
+    }
     this.#cidr = cidr;
     if (quarantineSeconds === 0 || this.#job !== undefined || this.#deadlines.at("retry") !== undefined) return;
     const isOurs = mark?.node === home.node;

@@ -5,7 +5,7 @@ import { encodeEpoch, epochKey, settlingKey } from "#ipam/lease-record.ts";
 import { EpochMachine, type RememberedStore } from "#ipam/store-epoch.ts";
 
 const now = 1_000_000 as Instant;
-const entry = (key: string, modRevision: bigint, value = new Uint8Array(), lease?: string): StoredEntry => ({
+const entry = (key: string, modRevision: bigint, value: Uint8Array = new Uint8Array(), lease?: string): StoredEntry => ({
   key,
   value,
   createRevision: modRevision,
