@@ -23,6 +23,7 @@ import { closeNetworks, removeRemains } from "./network.ts";
 import { OpenBgpd } from "./openbgpd.ts";
 import { external, internalClient, internalNonClient, overIpv6, twoOctet } from "./scenario-exchange.ts";
 import { ipv6NextHops, longMessages, severalPaths } from "./scenario-paths.ts";
+import { runRedundant } from "./redundant.ts";
 import { restart } from "./scenario-restart.ts";
 import { collision, gtsm, holdExpiry, holdZero, lastWords, limits, md5, wrongAs } from "./scenario-session.ts";
 import type { Place, Speaker } from "./speaker.ts";
@@ -109,13 +110,19 @@ function tryMonitoring(): Promise<boolean> {
   return runMonitoring(home, (line) => process.stdout.write(`${line}\n`));
 }
 
+function tryPair(): Promise<boolean> {
+  process.stdout.write("\nTwo reflectors, podwayd and BIRD, and a client that loses one of them:\n");
+  return runRedundant(home, (line) => process.stdout.write(`${line}\n`));
+}
+
 async function main(): Promise<number> {
   await removeRemains();
   const isWanted = (part: string): boolean => given.part === undefined || given.part === part;
   const matrix = !isWanted("matrix") || (await tryAll());
   const stream = !isWanted("stream") || (await tryStream());
+  const pair = !isWanted("pair") || (await tryPair());
   const monitoring = !isWanted("monitoring") || (await tryMonitoring());
-  return matrix && stream && monitoring ? 0 : 1;
+  return matrix && stream && pair && monitoring ? 0 : 1;
 }
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => void closeNetworks().finally(() => process.exit(130)));
