@@ -1,4 +1,4 @@
-/** One attribute set laid out for matching: its octets once, and where in them stands what conditions look at. Reused, never kept. */
+/** One attribute set laid out for matching: where in its octets stands what conditions look at. Nothing is copied; reused, never kept. */
 import type { AttributeTable } from "../rib/attributes.ts";
 
 /** Value of one attribute in `bytes`; both -1 where the set lacks it. */
@@ -10,7 +10,7 @@ export interface Span {
 const type = { nextHop: 3, asPath: 2, communities: 8, extendedCommunities: 16, largeCommunities: 32 } as const;
 
 export class AttributeView {
-  readonly bytes = new Uint8Array(65_535 + 32);
+  bytes: Uint8Array = new Uint8Array(0);
   readonly asPath: Span = { start: -1, end: -1 };
   readonly communities: Span = { start: -1, end: -1 };
   readonly extendedCommunities: Span = { start: -1, end: -1 };
@@ -19,14 +19,15 @@ export class AttributeView {
   readonly nextHop: Span = { start: -1, end: -1 };
   /** Reads a set that is held by somebody. Its octets are canonical: well-formed, each attribute once. */
   read(attributes: AttributeTable, set: number): void {
-    const { bytes } = this,
-      end = attributes.lengthOf(set),
+    const bytes = attributes.pageOf(set),
+      begin = attributes.offsetOf(set),
+      end = begin + attributes.lengthOf(set),
       hop = attributes.nextHopLength(set);
-    attributes.copy(set, 0, end + hop, bytes, 0);
+    this.bytes = bytes;
     const { asPath, communities, extendedCommunities, largeCommunities, nextHop } = this;
     asPath.start = communities.start = extendedCommunities.start = largeCommunities.start = nextHop.start = -1;
     asPath.end = communities.end = extendedCommunities.end = largeCommunities.end = nextHop.end = -1;
-    for (let at = 0; at < end;) {
+    for (let at = begin; at < end;) {
       const isLong = (bytes[at]! & 0x10) !== 0,
         start = at + (isLong ? 4 : 3),
         length = isLong ? (bytes[at + 2]! << 8) | bytes[at + 3]! : bytes[at + 2]!;

@@ -156,6 +156,14 @@ export class AttributeTable {
     return out;
   }
 
+  /** Where the set's octets stand: they begin at `offsetOf` of this page, the next hop of MP_REACH_NLRI behind them. To be read at once. */
+  pageOf(id: number): Uint8Array {
+    return this.#pages[this.#place[id]! >>> pageShift]!;
+  }
+  offsetOf(id: number): number {
+    return (this.#place[id]! & pageMask) * unit;
+  }
+
   /** A copy of the canonical octets, without the next hop of MP_REACH_NLRI. */
   bytesOf(id: number): Uint8Array {
     const out = new Uint8Array(this.#length[id]!);
