@@ -25,6 +25,11 @@ export class DaemonClient {
     return this.#ask("POST", withQuery(path, query), body === undefined ? undefined : JSON.stringify(body));
   }
 
+  /** The JSON answer of a DELETE. Rejects with a FaultError. */
+  async delete(path: string, query: Query = {}): Promise<unknown> {
+    return this.#ask("DELETE", withQuery(path, query));
+  }
+
   #ask(method: string, path: string, body?: string): Promise<unknown> {
     return new Promise((resolve, reject) => {
       const headers = { host: "podwayd", ...(body !== undefined && { "content-type": "application/json", "content-length": Buffer.byteLength(body) }) };

@@ -9,6 +9,7 @@ import { addHostVerbs } from "./host-verbs.ts";
 import { addHistoryVerbs, addNodeVerbs } from "./operator-verbs.ts";
 import { addImportVerbs } from "./import-verbs.ts";
 import { addPolicyVerbs } from "./policy-verbs.ts";
+import { addIpVerbs } from "./ip-verbs.ts";
 import { printable } from "./display-text.ts";
 import { exitCodeHelp, exitCodeOf, exitCodes } from "./exit-code.ts";
 import { defaultSocket, prettyJson, Session } from "./session.ts";
@@ -36,6 +37,7 @@ export function buildProgram(host: () => Promise<Host>): Command {
   addDocumentVerbs(program);
   addHistoryVerbs(program);
   addNodeVerbs(program);
+  addIpVerbs(program);
   addHostVerbs(program, host);
   addPolicyVerbs(program);
   addImportVerbs(program);

@@ -1,5 +1,7 @@
 /** A daemon, an etcd and pods' namespaces: attachments over the control socket as a CNI plugin asks for them. */
+import { renameSync } from "node:fs";
 import { request } from "node:http";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type AddressCheckView, type AddressView, type AllocationView, type AttachmentView, type PoolView, podPaths } from "#daemon/pod-control.ts";
 import { controlPaths } from "#daemon/control.ts";
@@ -178,6 +180,46 @@ describe.skipIf(kernelMissing !== undefined)(`pods of a daemon${kernelMissing ??
     expect(await attach(2, { addresses: [address], pools: ["v4"] })).toMatchObject({ status: 409, body: { error: { code: "ipam.taken" } } });
     expect((await ask<{ text: string }>("GET", `${podPaths.addressWho}?address=${address}`)).body.text).toContain("foreign0");
     world.namespace.ip("link del foreign0");
+  });
+
+  it("podway ip says who, keeps, checks, and exits 1 for what cannot be", async () => {
+    const pool = (await ask<readonly PoolView[]>("GET", podPaths.pools)).body[0]!;
+    const allocated = await daemon.podway("ip", "allocate", "byhand", "--pool", "v4", "--owner", "shop/hand");
+    const address = allocated.out.split("/")[0]!;
+    expect([allocated.code, pool.nodeCidr!.startsWith(address.split(".").slice(0, 2).join("."))]).toEqual([0, true]);
+    expect((await daemon.podway("ip", "who", address)).out).toContain("is used by container byhand of shop/hand");
+    expect((await daemon.podway("ip", "list", "--owner", "shop/hand")).out).toMatch(new RegExp(`${address} +used +shop/hand +byhand`));
+    expect((await daemon.podway("ip", "release", address)).out).toBe(`${address} is released\n`);
+    expect((await daemon.podway("ip", "reserve", address, "--reason", "for later")).code).toBe(0);
+    expect(JSON.parse((await daemon.podway("ip", "list", "--json")).out)).toContainEqual(expect.objectContaining({ address, state: "reserved" }));
+    expect((await daemon.podway("ip", "unreserve", address)).out).toBe(`${address} is free again\n`);
+    expect((await daemon.podway("ip", "pools")).out).toContain(pool.nodeCidr);
+    expect(await daemon.podway("ip", "who", "nonsense")).toMatchObject({ code: 1, err: expect.stringContaining("is not an IP address") as string });
+    expect((await daemon.podway("ip", "check")).out).toContain("addresses in use");
+  });
+
+  it("the store shows what is taken, and a node without its journal gives none of it away", async () => {
+    await until("the store follows", async () => {
+      const held = (await ask<readonly AddressView[]>("GET", `${podPaths.addresses}?pool=v4`)).body.filter(({ state }) => state !== "cooling");
+      const entry = JSON.parse(await world.etcd.ctl("get", "/podway/t/pods/v4/", "--prefix", "--print-value-only")) as { taken: string };
+      const bits = [...Buffer.from(entry.taken, "base64")].reduce((sum, octet) => sum + octet.toString(2).replaceAll("0", "").length, 0);
+      return bits === held.length;
+    });
+    const before = (await ask<readonly AddressView[]>("GET", podPaths.addresses)).body.filter(({ state }) => state === "used").map(({ address }) => address);
+    await daemon.end("SIGKILL");
+    renameSync(join(daemon.state, "pods.journal"), join(daemon.state, "kept.journal"));
+    daemon.start();
+    await ready();
+    await until("set aside", async () => {
+      const now = (await ask<readonly AddressView[]>("GET", podPaths.addresses)).body
+        .filter(({ state }) => state === "quarantined")
+        .map(({ address }) => address);
+      return before.every((address) => now.includes(address));
+    });
+    await daemon.end("SIGKILL");
+    renameSync(join(daemon.state, "kept.journal"), join(daemon.state, "pods.journal"));
+    daemon.start();
+    await ready();
   });
 
   it("a check finds what leaked and repairs it; garbage collection removes all but the living", async () => {
