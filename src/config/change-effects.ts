@@ -58,13 +58,29 @@ const keys: readonly Row[] = [
   ["nodes.*", "restart", "its neighbours expect it as it is now, and its sessions with them come back when its daemon starts"],
 
   ["peers.*.import", "route refresh", "what the peer sent is judged anew; the session stays"],
-  ["peers.*.export", "route refresh", "what differs is sent or withdrawn; the session stays"],
-  ["peers.*.asOverride", "route refresh", "paths are sent anew; the session stays"],
+  [
+    "peers.*.export",
+    "route refresh",
+    "what differs is sent or withdrawn; the session stays (one that leaves others of its kind and cannot be told with RFC 7313 begins anew)",
+  ],
+  [
+    "peers.*.asOverride",
+    "route refresh",
+    "paths are sent anew; the session stays (one that leaves others of its kind and cannot be told with RFC 7313 begins anew)",
+  ],
   ["peers.*.allowAsIn", "route refresh", "what the peer sent is judged anew; the session stays"],
-  ["peers.*.gracefulShutdown", "route refresh", "routes are sent anew and judged anew; the session stays"],
+  [
+    "peers.*.gracefulShutdown",
+    "route refresh",
+    "routes are sent anew and judged anew; the session stays (one that leaves others of its kind and cannot be told with RFC 7313 begins anew)",
+  ],
   ["peers.*.sendHold", "applied now", "counts from the next time the peer stops reading"],
   ["peers.*.gracefulRestart.stale", "applied now", "counts from the next restart of the peer"],
-  ["peers.*.nextHopSelf", "route refresh", "routes are sent anew; the session stays"],
+  [
+    "peers.*.nextHopSelf",
+    "route refresh",
+    "routes are sent anew; the session stays (one that leaves others of its kind and cannot be told with RFC 7313 begins anew)",
+  ],
   ["peers.*.attributes", "route refresh", "what the peer sent is judged anew; the session stays if it can be asked for its routes"],
   ["peers.*.nodes", "applied now", "sessions open on nodes that are selected now and close on others"],
   ["peers.*.maxPrefixes", "applied now", "counts from now on, also for what is there"],
@@ -73,6 +89,8 @@ const keys: readonly Row[] = [
   ["peers.*.bfd", "applied now", "BFD begins, changes its times, or ends and says so; we keep the BGP session, as does a peer that heeds RFC 5882 §3.2"],
   ["peers.*.addPath", "session reset", "path identifiers are agreed upon when a session opens"],
   ["peers.*.extendedNextHop", "session reset", "next hops of another family are agreed upon when a session opens"],
+  ["peers.*.port", "applied now", "used at the next attempt to connect"],
+  ["peers.*.passive", "applied now", "counts at the next attempt to connect; a session that is up stays"],
   ["peers.*.connectRetry", "applied now", "used at the next attempt to connect"],
   ["peers.*", "session reset", "the session opens anew"],
 

@@ -4,7 +4,7 @@ import type { PolicySettings } from "#base/policy-settings.ts";
 import type { PeerSettings } from "#base/settings.ts";
 import type { Instant } from "#base/time.ts";
 import { Speaker } from "#bgp/speaker.ts";
-import { noCapabilities } from "#wire/bgp/capability.ts";
+import { type Capabilities, noCapabilities } from "#wire/bgp/capability.ts";
 import { encodeKeepalive } from "#wire/bgp/message.ts";
 import { encodeOpen } from "#wire/bgp/open.ts";
 import { endOfRib } from "./messages.ts";
@@ -34,11 +34,11 @@ export class SpeakerBench {
   }
 
   /** Brings the session of a neighbour up. */
-  connect({ address, remoteAs }: PeerSettings): void {
+  connect({ address, remoteAs }: Pick<PeerSettings, "address" | "remoteAs">, more: Partial<Capabilities> = {}): void {
     const connection = ++this.#connections;
     this.#of.set(address, connection);
     this.speaker.accepted(connection, local, address, this.now);
-    const capabilities = { ...noCapabilities, families: [{ afi: 1, safi: 1 }], fourOctetAs: remoteAs };
+    const capabilities = { ...noCapabilities, families: [{ afi: 1, safi: 1 }], fourOctetAs: remoteAs, ...more };
     this.say(address, encodeOpen({ asn: remoteAs, holdSeconds: 90, bgpIdentifier: ip4Number(address), capabilities }), encodeKeepalive());
   }
   say(address: string, ...messages: readonly Uint8Array[]): void {
