@@ -51,7 +51,8 @@ const Attribute = z
       .enum(["discard", "treat-as-withdraw"])
       .meta({
         description:
-          "`discard`: the route goes on without it. `treat-as-withdraw`: routes that have it are not taken, and what the peer said of them before is withdrawn.",
+          "`discard`: the route goes on without it. `treat-as-withdraw`: routes that have it are not taken, " +
+          "and what the peer said of them before is withdrawn.",
       }),
   })
   .superRefine(({ type, do: what }, context) => {

@@ -1,6 +1,6 @@
 /**
- * Captures of packets (pcap and pcapng) → the octets of each TCP direction in order, and the payloads of UDP: only as much of either format as
- * a test needs. Packets over Ethernet (with VLAN tags, and as Juniper captures it), raw IP, the loopback of BSD and Linux "cooked" captures.
+ * Captures of packets (pcap and pcapng) → the octets of each TCP direction in order: only as much of either format as a test needs.
+ * Packets over Ethernet (with VLAN tags, and as Juniper captures it), raw IP, the loopback of BSD and Linux "cooked" captures.
  */
 export interface Stream {
   /** `10.0.0.1:179 > 10.0.0.2:40000`. */
@@ -29,11 +29,6 @@ export function tcpStreams(file: Uint8Array): Stream[] {
     known.octets.push(...data);
   }
   return [...parts].map(([name, { octets }]) => ({ name, bytes: Uint8Array.from(octets) }));
-}
-
-/** Payloads of UDP in order of appearance. */
-export function datagrams(file: Uint8Array): Uint8Array[] {
-  return packets(file).flatMap(({ protocol, payload }) => (protocol === 17 ? [payload.subarray(8, u16(payload, 4))] : []));
 }
 
 interface Packet {
