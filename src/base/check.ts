@@ -24,12 +24,6 @@ export interface Departure {
   readonly left: readonly string[];
 }
 
-/** What works on this machine itself, with or without a daemon; the entry gives it to the command line. */
-export interface Host {
-  examine(question: HostQuestion): Promise<readonly Check[]>;
-  depart(question: HostQuestion): Promise<Departure>;
-}
-
 export const good = (name: string, text: string): Check => ({ name, state: "ok", text });
 export const doubtful = (name: string, text: string): Check => ({ name, state: "warn", text });
 export const bad = (name: string, text: string): Check => ({ name, state: "fail", text });

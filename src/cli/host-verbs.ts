@@ -3,7 +3,7 @@ import { hostname } from "node:os";
 import { spawnSync } from "node:child_process";
 import { setTimeout as pause } from "node:timers/promises";
 import { type Command, Option } from "commander";
-import type { Check, Departure, Host, HostQuestion } from "#base/check.ts";
+import type { Check, Departure, HostQuestion } from "#base/check.ts";
 import { callerFault, FaultError } from "#base/fault.ts";
 import { controlPaths, type DocumentView, type StatusView } from "#daemon/control.ts";
 import { type DoneView, operatorPaths } from "#daemon/operator-control.ts";
@@ -15,6 +15,12 @@ import { prettyJson, Session } from "./session.ts";
 const unit = "podwayd.service";
 /** A daemon that was told to leave has this long to say good-bye. */
 const stopMillis = 20_000;
+
+/** What works on this machine itself, with or without a daemon (src/host); the entry brings it. */
+export interface Host {
+  examine(question: HostQuestion): Promise<readonly Check[]>;
+  depart(question: HostQuestion): Promise<Departure>;
+}
 
 interface HostOptions {
   readonly topology: string;

@@ -1,11 +1,10 @@
 /** The command line: argv → request → table or JSON. It decides nothing and knows the daemon by its socket only. */
 import { Command, CommanderError } from "commander";
-import type { Host } from "#base/check.ts";
 import { type Fault, FaultError } from "#base/fault.ts";
 import { addCompletion } from "./completion.ts";
 import { addDaemonVerbs } from "./daemon-verbs.ts";
 import { addDocumentVerbs, addManualVerbs } from "./document-verbs.ts";
-import { addHostVerbs } from "./host-verbs.ts";
+import { addHostVerbs, type Host } from "./host-verbs.ts";
 import { addHistoryVerbs, addNodeVerbs } from "./operator-verbs.ts";
 import { addImportVerbs } from "./import-verbs.ts";
 import { addPolicyVerbs } from "./policy-verbs.ts";

@@ -85,8 +85,7 @@ export async function assemble(options: DaemonOptions): Promise<Daemon> {
   }));
   const drains = new DrainKeeper({ node: options.node, store, stateDirectory, driver: bgp.driver, telemetry, shutGracefully: (on) => bgp.shutGracefully(on) });
   const switches = new PeerSwitches(stateDirectory, bgp.driver);
-  await switches.recall();
-  await drains.recall();
+  await Promise.all([switches.recall(), drains.recall()]);
   const bfd = createBfd({ settings, telemetry, clock, failed: (address, text) => bgp.driver.bfdDown(address, text) });
   watchDynamic(bgp.speaker, bfd);
   const node = (made.node = await createNode({ settings, store, clock, telemetry, bgp, stateDirectory, version }));

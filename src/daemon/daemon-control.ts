@@ -12,6 +12,7 @@ import type { NodePart } from "./node-part.ts";
 import type { OperatorControl } from "./operator-control.ts";
 import type { Monitoring } from "./monitoring-task.ts";
 import { viewPeerErrors } from "./peer-errors.ts";
+import { whileInService } from "./drained-pods.ts";
 import { viewPeers } from "./peer-view.ts";
 import { tryPolicies, viewPolicies } from "./policy-control.ts";
 import { viewRoutes } from "./route-view.ts";
@@ -56,7 +57,7 @@ export function createControl(parts: ControlParts): Control {
     apply: (text, file, terms) => keeper.desk.apply(text, file, terms),
     operator: parts.operator,
     metrics: () => Promise.resolve(telemetry.metrics()),
-    pods: node.pods,
+    pods: node.pods && whileInService(node.pods, () => parts.drains.sentence),
     onChange: (listener) => node.onChange(listener),
   };
 }

@@ -149,3 +149,22 @@ describe("leave", () => {
     expect(existsSync(daemon.state)).toBe(false);
   });
 });
+
+test("a drained node takes no new pods; one that has its address is answered as before", async () => {
+  daemon.start();
+  await daemon.until("it holds both", ({ leases }) => leases.filter(({ state }) => state === "held").length === 2);
+  let before = "";
+  await until("an address is given", async () => {
+    const ran = await daemon.podway("ip", "allocate", "first");
+    before = ran.out;
+    return ran.code === 0;
+  });
+  expect((await daemon.podway("drain", "--self", "--grace", "1s", "--text", "new disks")).code).toBe(0);
+  await daemon.until("it is drained", ({ service }) => service === "drained");
+  const refused = await daemon.podway("ip", "allocate", "second");
+  expect([refused.code, refused.err]).toEqual([4, expect.stringContaining("this node is drained: its sessions are down and it takes no new pods (new disks)")]);
+  expect((await daemon.podway("ip", "allocate", "first")).out).toBe(before);
+  await daemon.podway("undrain");
+  await daemon.until("it serves", ({ service }) => service === "active");
+  expect((await daemon.podway("ip", "allocate", "second")).code).toBe(0);
+});

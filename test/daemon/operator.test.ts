@@ -44,7 +44,7 @@ async function refused(...words: string[]): Promise<string> {
   return ran.err;
 }
 const history = async (): Promise<HistoryView> => JSON.parse(await podway("history", "--json")) as HistoryView;
-const isDown = (): Promise<void> => expect(RawPeer.establish({ port, local: "127.0.0.11", asn: 64512 })).rejects.toThrow();
+const isDown = (): Promise<void> => expect(RawPeer.establish({ port, local: "127.0.0.11", asn: 64512 })).rejects.toThrow("type 1");
 
 describe("documents on trial", () => {
   const trial = (): void => daemon.write(changed(document, "name: c1, address", "name: c1, maxPrefixes: 7, address"));
@@ -168,7 +168,7 @@ describe("peers", () => {
     const dynamic = await RawPeer.establish({ port, local: "127.1.0.9", asn: 64512 });
     await podway("peers", "shutdown", "clients-127.1.0.9");
     expect(await dynamic.notification()).toEqual([cease, administrativeShutdown]);
-    await expect(RawPeer.establish({ port, local: "127.1.0.9", asn: 64512 })).rejects.toThrow();
+    await expect(RawPeer.establish({ port, local: "127.1.0.9", asn: 64512 })).rejects.toThrow("type 1");
     expect(await daemon.peer("c1")).toMatchObject({ state: "Established", flaps: 0 });
   });
 });
