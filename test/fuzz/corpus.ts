@@ -1,6 +1,7 @@
 /** What the fuzzer starts from: one good message of every kind, so that a few changes reach every branch of the readers. */
 import type { Prefix } from "#base/prefix.ts";
 import { noCapabilities } from "#wire/bgp/capability.ts";
+import type { Nlri } from "#wire/bgp/nlri.ts";
 import { encodeKeepalive, encodeNotification, encodeRouteRefresh } from "#wire/bgp/message.ts";
 import { encodeOpen, type Open } from "#wire/bgp/open.ts";
 import { encodeEndOfRib, encodeUpdate, type Update } from "#wire/bgp/update.ts";
@@ -12,11 +13,12 @@ const families = [
 const hop4 = Uint8Array.of(10, 0, 0, 9),
   hop6 = Uint8Array.of(0xfd, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9),
   linkLocal = Uint8Array.of(0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9);
-const list = (...prefixes: readonly string[]): { readonly prefix: Prefix }[] => prefixes.map((prefix) => ({ prefix: prefix as Prefix }));
 const numbers = (length: number, from: number): Uint32Array => Uint32Array.from({ length }, (_, i) => from + i);
 
-/** UPDATEs as they stand in a stream of a four-octet session; `first` is the AS that leads the path, none for iBGP. */
-export function updates(first: number | undefined): readonly Uint8Array[] {
+/** UPDATEs as they stand in a stream of a four-octet session; `first` is the AS that leads the path, none for iBGP; `pathIds`: with ADD-PATH (RFC 7911). */
+export function updates(first: number | undefined, pathIds = false): readonly Uint8Array[] {
+  const list = (...prefixes: readonly string[]): Nlri[] =>
+    prefixes.flatMap((prefix, i) => (pathIds ? [i, i + 1].map((pathId) => ({ prefix: prefix as Prefix, pathId })) : [{ prefix: prefix as Prefix }]));
   const lead = first === undefined ? [] : [first],
     path = (...more: readonly number[]) => [{ type: 2 as const, asns: Uint32Array.of(...lead, ...more) }],
     inside = first === undefined ? { localPref: 100 } : {},

@@ -46,8 +46,8 @@ interface Peer {
   readonly id: number;
   readonly role: "client" | "non-client" | "external";
   readonly fourOctetAs: boolean;
-  /** Index into `corpora`. */
-  readonly corpus: 0 | 1;
+  /** Index into `corpora`; the third is with path identifiers. */
+  readonly corpus: 0 | 1 | 2;
 }
 const peers: readonly Peer[] = [
   { id: 1, role: "client", fourOctetAs: true, corpus: 0 },
@@ -55,11 +55,13 @@ const peers: readonly Peer[] = [
   { id: 3, role: "external", fourOctetAs: true, corpus: 1 },
   { id: 4, role: "client", fourOctetAs: false, corpus: 0 },
   { id: 5, role: "external", fourOctetAs: false, corpus: 1 },
+  { id: 6, role: "client", fourOctetAs: true, corpus: 2 },
 ];
 const externalAs = 64_603;
 const corpora = [
   [...updates(undefined), ...updates(undefined), ...others(65_000, 0x0a00_0001)],
   [...updates(externalAs), ...updates(externalAs), ...others(externalAs, 0x0a00_0003)],
+  updates(undefined, true),
 ] as const;
 
 /** Both RIBs; they live through all rounds, so that what leaks is seen. */
@@ -105,10 +107,14 @@ export class MessageWorld {
     if (this.#fast.rib.peers.up[peer.id] === 0) this.#up(peer);
   }
 
-  #up({ id, role, fourOctetAs }: Peer): void {
+  #up({ id, role, fourOctetAs, corpus }: Peer): void {
+    const addPath = corpus === 2 ? { addPath: ([0, 1] as const).map((family) => ({ family, receive: true, send: 0 as const })) } : {};
     const remoteAs = role === "external" ? { remoteAs: externalAs } : {};
     for (const world of [this.#fast, this.#slow])
-      world.up(id, termsOf(id, role, { fourOctetAs, ...remoteAs }), { ...(role === "external" && open), ...(world === this.#slow && { attributes: byRows }) });
+      world.up(id, termsOf(id, role, { fourOctetAs, ...remoteAs, ...addPath }), {
+        ...(role === "external" && open),
+        ...(world === this.#slow && { attributes: byRows }),
+      });
   }
 
   /** Everything is decided and told; the readers (told-reader.ts) complain of what is not as it should be. */
