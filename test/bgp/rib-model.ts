@@ -462,10 +462,9 @@ export class RibModel {
     const several = reader.terms.addPath?.find((one) => one.family === family)?.send ?? 0;
     const isTaken = (told: PathAttributes | undefined): told is PathAttributes =>
       told !== undefined && (family === 1 || told.nextHop!.length === 4 || reader.terms.extendedNextHop === true);
-    for (const prefix of prefixes[family]!) {
-      const candidates = this.#candidates(prefix);
+    for (const [prefix, candidates] of this.#candidates(family)) {
       // the choice is that of the group: a route of the reader's own takes a place in it
-      const able = candidates.filter((path) => isTaken(toldByTable(prefix, path, { ...to, peer: -1 }, own)));
+      const able = several === 0 ? [] : candidates.filter((path) => isTaken(toldByTable(prefix, path, { ...to, peer: -1 }, own)));
       const paths = several === 0 ? [bestByElimination(candidates)] : several === "all" ? able : severalByElimination(able, several);
       for (const path of paths) {
         const told = toldByTable(prefix, path, to, own);
@@ -485,16 +484,28 @@ export class RibModel {
     return told;
   }
 
-  #candidates(prefix: Prefix): TwinPath[] {
-    const family = familyOf(prefix),
-      out: TwinPath[] = [];
-    const hop = ipBytes(family === 0 ? own.address : own.address6!);
-    if (this.#own.has(prefix))
-      out.push({ peer: 0, pathId: 0, role: "local", routerId: own.routerId, address: "", attributes: { origin: 0, asPath: [], localPref: 100, nextHop: hop } });
+  /** All paths of the prefixes that have any. */
+  #candidates(family: FamilyIndex): Map<Prefix, TwinPath[]> {
+    const out = new Map<Prefix, TwinPath[]>(),
+      nextHop = ipBytes(family === 0 ? own.address : own.address6!);
+    const add = (prefix: Prefix, path: TwinPath): void => {
+      const known = out.get(prefix);
+      if (known) known.push(path);
+      else out.set(prefix, [path]);
+    };
+    const ours = {
+      peer: 0,
+      pathId: 0,
+      role: "local",
+      routerId: own.routerId,
+      address: "",
+      attributes: { origin: 0, asPath: [], localPref: 100, nextHop },
+    } as const;
+    for (const prefix of this.#own) if (familyOf(prefix) === family) add(prefix, ours);
     for (const { id, role, terms, paths } of this.#peers) {
       for (const [name, { attributes }] of paths[family]) {
-        const { prefix: of, pathId = 0 } = splitName(name);
-        if (of === prefix) out.push({ peer: id, pathId, role, routerId: terms.remoteId, address: (terms.remote as Ip).padStart(20), attributes });
+        const { prefix, pathId = 0 } = splitName(name);
+        add(prefix, { peer: id, pathId, role, routerId: terms.remoteId, address: (terms.remote as Ip).padStart(20), attributes });
       }
     }
     return out;
@@ -535,11 +546,8 @@ export class RibModel {
         if (stale !== undefined)
           assert(rib.peers.old[peer.id * 2 + family] === stale, `peer ${peer.id} has ${stale} stale paths, counted are ${rib.peers.old[peer.id * 2 + family]}`);
       }
-      for (const prefix of prefixes[family]!) {
-        const candidates = this.#candidates(prefix);
-        if (candidates.length > 0) chosen[family]!++;
-        if (this.#own.has(prefix)) paths[family]!++;
-      }
+      chosen[family] = this.#candidates(family).size;
+      for (const prefix of this.#own) if (familyOf(prefix) === family) paths[family]!++;
       const { adjRibIn, prefixes: table, chosen: count } = rib.ribs[family];
       assert(adjRibIn.live === paths[family] && count === chosen[family], `${adjRibIn.live} paths of ${paths[family]}, ${count} chosen of ${chosen[family]}`);
       assert(table.live === chosen[family], `${table.live} prefix ids for ${chosen[family]} prefixes`);

@@ -71,6 +71,7 @@ export class Ingest {
   // what #split found
   #scratchEnd = 0;
   #nextHopLength = 0;
+  #mpFamily: FamilyIndex = ipv6Unicast;
   #reachAt = 0;
   #reachEnd = 0;
   #unreachAt = 0;
@@ -148,19 +149,21 @@ export class Ingest {
     return this.#multiprotocol(peer, b, attributesAt, nlriAt);
   }
 
-  /** IPv6 alone in MP_REACH_NLRI or MP_UNREACH_NLRI, the usual way; else the slow path. */
+  /** IPv6, or IPv4 with IPv6 next hops, alone in MP_REACH_NLRI or MP_UNREACH_NLRI, the usual way; else the slow path. */
   #multiprotocol(peer: number, b: Uint8Array, at: number, end: number): NotificationFault | undefined {
     if (!this.#split(b, at, end)) return this.#slow(peer, b, at, end, end, end);
-    const rib = this.#ribs[ipv6Unicast]!,
-      speaks = this.#peers.speaks(peer, ipv6Unicast);
-    const form = this.formOf(peer, ipv6Unicast);
+    const family = this.#mpFamily,
+      rib = this.#ribs[family]!,
+      speaks = this.#peers.speaks(peer, family);
+    const form = this.formOf(peer, family);
     if (this.#unreachAt > 0) {
       if (this.#scratchEnd > 0 || countPrefixes(b, this.#unreachAt, this.#unreachEnd, form) < 0) return this.#slow(peer, b, at, end, end, end);
       if (!speaks) return undefined;
-      if (this.#unreachAt === this.#unreachEnd) this.#events.endOfRib(peer, ipv6Unicast);
+      if (this.#unreachAt === this.#unreachEnd) this.#events.endOfRib(peer, family);
       else this.#withdraw(rib, peer, b, this.#unreachAt, this.#unreachEnd);
       return undefined;
     }
+    if (family === ipv4Unicast && this.#peers.terms[peer]!.extendedNextHop !== true) return this.#slow(peer, b, at, end, end, end);
     if (countPrefixes(b, this.#reachAt, this.#reachEnd, form) < 0) return this.#slow(peer, b, at, end, end, end);
     const set = this.#attributes.intern(this.#scratch, 0, this.#scratchEnd, this.#scratchEnd, this.#nextHopLength);
     if (set === 0) return this.#slow(peer, b, at, end, end, end);
@@ -268,14 +271,14 @@ export class Ingest {
       if (v + length > end) return false;
       if (type === 14) {
         const size = b[v + 3]!;
-        if (this.#reachAt > 0 || (b[at]! & 0xe0) !== 0x80 || length < 21 || u16(b, v) !== 2 || b[v + 2] !== 1) return false;
+        if (this.#reachAt > 0 || (b[at]! & 0xe0) !== 0x80 || length < 21 || !this.#isUnicast(b, v)) return false;
         if ((size !== 16 && size !== 32) || size + 5 > length || !isUsualNextHop(b, v + 4)) return false;
         nextHopAt = v + 4;
         this.#nextHopLength = size;
         this.#reachAt = nextHopAt + size + 1;
         this.#reachEnd = v + length;
       } else if (type === 15) {
-        if (this.#unreachAt > 0 || (b[at]! & 0xe0) !== 0x80 || length < 3 || u16(b, v) !== 2 || b[v + 2] !== 1) return false;
+        if (this.#unreachAt > 0 || (b[at]! & 0xe0) !== 0x80 || length < 3 || !this.#isUnicast(b, v)) return false;
         this.#unreachAt = v + 3;
         this.#unreachEnd = v + length;
       } else for (let i = at; i < v + length; i++) scratch[to++] = b[i]!;
@@ -287,6 +290,13 @@ export class Ingest {
     return true;
   }
 
+  /** Takes note of the family an MP attribute begins with, if it is one of ours. */
+  #isUnicast(b: Uint8Array, at: number): boolean {
+    const afi = u16(b, at);
+    this.#mpFamily = afi === 1 ? ipv4Unicast : ipv6Unicast;
+    return b[at + 2] === 1 && (afi === 1 || afi === 2);
+  }
+
   /** RFC 7606 in full, by the rows of wire/bgp. */
   #slow(peer: number, b: Uint8Array, at: number, end: number, nlriAt: number, nlriEnd: number): NotificationFault | undefined {
     const terms = this.#peers.terms[peer]!,
@@ -294,7 +304,13 @@ export class Ingest {
     const treatments = this.#treatments.get(peer);
     const addPath = ([ipv4Unicast, ipv6Unicast] as const).filter((one) => this.#peers.givesPathIds[peer * 2 + one] === 1).map((one) => familyKey(one + 1, 1));
     const decoded = decodeAttributes(b, at, end, { internal, fourOctetAs: terms.fourOctetAs, addPath, ...(treatments && { treatments }) });
-    const context = { internal, remoteAs: terms.remoteAs, enforceFirstAs: this.#tolerances.get(peer)?.anyFirstAs !== true, acceptAsSet: false, ownAddresses: this.#attributes.self.addresses };
+    const context = {
+      internal,
+      remoteAs: terms.remoteAs,
+      enforceFirstAs: this.#tolerances.get(peer)?.anyFirstAs !== true,
+      acceptAsSet: false,
+      ownAddresses: this.#attributes.self.addresses,
+    };
     const verdict = validateUpdate(decoded, nlriEnd > nlriAt, context);
     if (verdict.cost !== "none") this.#blame(verdict.cost, verdict.faults);
     if (verdict.cost === "reset") return verdict.notification!;
