@@ -137,10 +137,6 @@ export interface PodSettings {
   readonly pair?: string | undefined;
   readonly coolDownSeconds: number;
   readonly keepSeconds: number;
-  /** Ask the link whether somebody answers to an address before it is handed out. */
-  readonly probe: boolean;
-  /** An owner may take its address along to another node. */
-  readonly roam: boolean;
   /** Share of addresses in use, in percent, from which on it is said. */
   readonly alarmPercent: number;
 }

@@ -88,8 +88,6 @@ export const PodPool = z.strictObject({
   keep: duration(1, 30 * day, true)
     .default(day)
     .meta({ description: "How long a freed address waits for its owner's next pod; 0: not at all." }),
-  probe: z.boolean().default(false).meta({ description: "Ask the link (ARP, ND) whether somebody answers to an address before it is handed out." }),
-  roam: z.boolean().default(false).meta({ description: "An owner's address follows its pod to another node, by a route of its own." }),
   alarm: z.int().min(1).max(100).default(90).meta({ description: "Percent of a node's addresses in use from which on it is said." }),
 });
 

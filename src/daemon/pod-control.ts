@@ -133,7 +133,10 @@ export interface AddressView {
   readonly address: string;
   readonly pool: string;
   readonly node: string;
-  /** used: a container has it · kept: for its owner · cooling: nobody's, not handed out yet · reserved: by an operator · quarantined · elsewhere: another node has it */
+  /**
+   * used: a container has it · kept: for its owner · cooling: nobody's, not handed out yet · reserved: by an operator ·
+   * quarantined: somebody answers to it, or nobody knows whose it is · elsewhere: another node has it.
+   */
   readonly state: "used" | "kept" | "cooling" | "reserved" | "quarantined" | "elsewhere";
   readonly containerId: string | null;
   readonly ifname: string | null;

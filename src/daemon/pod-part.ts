@@ -5,8 +5,7 @@
 import { PodLinks } from "#adapters/pod-links.ts";
 import { callerFault, failed, type Fault, FaultError, ok, type Outcome, worldFault } from "#base/fault.ts";
 import { familyOf, type Ip } from "#base/ip.ts";
-import { note } from "#base/note.ts";
-import type { PodLink } from "#base/pod-link.ts";
+import { type Note, note } from "#base/note.ts";
 import type { Prefix } from "#base/prefix.ts";
 import type { NodeSettings, PoolSettings } from "#base/settings.ts";
 import type { OwnLease } from "#ipam/lease-terms.ts";
@@ -32,8 +31,9 @@ import type {
   WhoView,
 } from "./pod-control.ts";
 import { readAddress, readAllocation, readKey } from "./pod-request.ts";
-import { choosePools, gatewayOf, mtuOf, podPool } from "./pod-rules.ts";
-import { linkNames, viewAddress, viewAllocation, viewAttachment, viewPool, viewWho } from "./pod-view.ts";
+import { choosePools, mtuOf, podPool } from "./pod-rules.ts";
+import { linkNames, linkOf, viewAddress, viewAllocation, viewAttachment, viewPool, viewWho } from "./pod-view.ts";
+import { findDifferences, registerPodGauges } from "./pod-watch.ts";
 import { readRoutes } from "./pod-routes.ts";
 
 const partLimits = {
@@ -82,7 +82,7 @@ export class PodPart implements PodControl {
     this.#settings = options.settings;
     for (const record of options.book.machine.records()) this.#route(record);
     options.routing.want(new Map(this.#routes));
-    this.#registerGauges();
+    registerPodGauges(options.telemetry, () => this.pools());
   }
 
   follow(settings: NodeSettings): void {
@@ -129,7 +129,7 @@ export class PodPart implements PodControl {
     if (record?.state !== "used") return ok({ released: [] });
     if (record.link !== undefined && request.force !== true)
       return failed(callerFault("ipam.taken", `${record.address} is in use by container ${record.containerId}; delete its attachment, or release by force`));
-    if (request.force === true) this.#audit(`${record.address} was taken from container ${record.containerId} by force`, record);
+    if (request.force === true) this.#options.telemetry.note(forced(record));
     return this.#inTurn({ containerId: record.containerId!, ifname: record.ifname! }, async (key) => {
       if (record.link !== undefined) return this.#detach(key).then((gone) => (gone.ok ? ok({ released: [record.address] }) : gone));
       const done = await this.#commit(this.#machine.releaseAddress(address.value, this.#now()));
@@ -144,7 +144,7 @@ export class PodPart implements PodControl {
       first = records[0];
     if (first?.link === undefined) return failed(callerFault("ipam.unknown", `container ${request.containerId} has no attachment ${request.ifname} here`));
     const view = viewAttachment(this.#settings.pools, records);
-    const wrong = await this.#differences(view, request);
+    const wrong = this.#options.links === undefined ? [noKernel.text] : await findDifferences(this.#options.links, view, request);
     return wrong.length === 0 ? ok(view) : failed(callerFault("attach.differs", wrong.join("; ")));
   }
 
@@ -246,9 +246,7 @@ export class PodPart implements PodControl {
   get #machine(): PodBook["machine"] {
     return this.#options.book.machine;
   }
-  #now(): number {
-    return this.#options.wallSeconds();
-  }
+  readonly #now = (): number => this.#options.wallSeconds();
   #commit(changes: readonly PodChange[]): Promise<Outcome<void>> {
     return this.#options.book.commit([...changes, ...this.#machine.lapse(this.#now())]);
   }
@@ -360,19 +358,8 @@ export class PodPart implements PodControl {
   }
 
   async #link(links: PodLinks, view: AttachmentView, records: readonly PodRecord[]): Promise<Fault | undefined> {
-    const names = linkNames(view),
-      isInside = view.netns !== null;
-    const link: PodLink = {
-      hostDevice: names.hostDevice,
-      hostMac: names.hostMac,
-      alias: names.alias,
-      device: view.containerDevice,
-      mac: records[0]!.mac ?? names.mac,
-      mtu: view.mtu,
-      addresses: records.map(({ address, pool }) => ({ address, gateway: gatewayOf(this.#pool(pool), address) })),
-      routes: view.routes.map(({ destination, gateway }) => ({ destination: destination as Prefix, gateway: gateway as Ip })),
-    };
-    const fault = await links.make(link, view.netns ?? undefined, planAttachment(link, isInside));
+    const link = linkOf(view);
+    const fault = await links.make(link, view.netns ?? undefined, planAttachment(link, view.netns !== null));
     if (fault !== undefined) return fault;
     for (const record of records) this.#route(record);
     this.#options.routing.want(new Map(this.#routes));
@@ -398,27 +385,6 @@ export class PodPart implements PodControl {
     if (record.state === "used" && record.link !== undefined) this.#routes.set(record.address, linkNames(record as PodKey).hostDevice);
   }
 
-  async #differences(view: AttachmentView, asked: { readonly netns?: string; readonly addresses?: readonly string[] }): Promise<readonly string[]> {
-    const { links } = this.#options,
-      wrong: string[] = [];
-    if (links === undefined) return [noKernel.text];
-    if ((await links.seeNode(view.hostDevice)) === undefined) wrong.push(`the node has no device ${view.hostDevice}`);
-    const own = view.addresses.map(({ address }) => address);
-    for (const text of asked.addresses ?? []) {
-      const address = readAddress(text);
-      if (!address.ok || !own.includes(address.value)) wrong.push(`${text} is not an address of this attachment, which has ${own.join(" and ")}`);
-    }
-    const netns = asked.netns ?? view.netns;
-    if (netns === null) return wrong;
-    const seen = await links.seePod(netns, view.ifname);
-    if (seen === undefined) return [...wrong, `the pod's namespace has no device ${view.ifname}`];
-    if ("code" in seen) return [...wrong, seen.text];
-    if (!seen.up) wrong.push(`${view.ifname} is down`);
-    if (seen.mac !== view.mac) wrong.push(`${view.ifname} has the MAC ${seen.mac ?? "none"} instead of ${view.mac}`);
-    for (const address of own) if (!seen.addresses.includes(address as Ip)) wrong.push(`${view.ifname} has no address ${address}`);
-    return wrong;
-  }
-
   async #repair({ kind, address }: { readonly kind: string; readonly address: string | null }): Promise<boolean> {
     const record = address === null ? undefined : this.#machine.at(address as Ip);
     if (kind === "leak" && record?.containerId !== undefined && record.ifname !== undefined)
@@ -427,21 +393,8 @@ export class PodPart implements PodControl {
     const reason = "it is in use in a namespace that has no allocation of it";
     return (await this.#commit(this.#machine.quarantine(address as Ip, reason, this.#now(), partLimits.quarantineSeconds))).ok;
   }
-
-  #audit(text: string, record: PodRecord): void {
-    this.#options.telemetry.note(note("warn", "ipam.forced", text, { pool: record.pool, prefix: onlyOf(record.address) }));
-  }
-
-  #registerGauges(): void {
-    const { telemetry } = this.#options,
-      sum = (field: "used" | "free" | "capacity" | "quarantined" | "kept") => () => this.pools().reduce((total, pool) => total + pool[field], 0);
-    telemetry.gauge("podway_pod_addresses_used", "Pod addresses of this node that containers have.", sum("used"));
-    telemetry.gauge("podway_pod_addresses_free", "Pod addresses of this node that can be handed out.", sum("free"));
-    telemetry.gauge("podway_pod_addresses_kept", "Pod addresses of this node kept for their owners.", sum("kept"));
-    telemetry.gauge("podway_pod_addresses_quarantined", "Pod addresses of this node in quarantine.", sum("quarantined"));
-    telemetry.gauge("podway_pod_addresses_capacity", "Pod addresses of this node in all.", sum("capacity"));
-    telemetry.gauge("podway_pod_pool_alarms", "Pools of this node above their alarm mark.", () => this.pools().filter(({ alarm }) => alarm !== null).length);
-  }
 }
 
 const noKernel = worldFault("ipam.try-later", "this daemon programs no kernel here: it is a reflector, or runs without the right to");
+const forced = ({ address, pool, containerId }: PodRecord): Note =>
+  note("warn", "ipam.forced", `${address} was taken from container ${containerId} by force`, { pool, prefix: onlyOf(address) });

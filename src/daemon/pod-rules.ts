@@ -17,8 +17,6 @@ const defaults: PodSettings = {
   quota: {},
   coolDownSeconds: 30,
   keepSeconds: 86_400,
-  probe: false,
-  roam: false,
   alarmPercent: 90,
 };
 /** Octets the tunnel adds: outer IP, UDP, VXLAN and inner Ethernet headers (RFC 7348 §5). */

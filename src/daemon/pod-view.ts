@@ -1,6 +1,8 @@
 /** Records of the allocator → what the doors show. */
 import { createHash } from "node:crypto";
-import { familyOf, type Mac, printMac } from "#base/ip.ts";
+import { familyOf, type Ip, type Mac, printMac } from "#base/ip.ts";
+import type { PodLink } from "#base/pod-link.ts";
+import type { Prefix } from "#base/prefix.ts";
 import type { PoolSettings } from "#base/settings.ts";
 import type { PodKey, PodPool, PodRecord } from "#ipam/pod-terms.ts";
 import type { PodAddresses } from "#ipam/pods.ts";
@@ -73,6 +75,21 @@ export function viewAttachment(pools: readonly PoolSettings[], records: readonly
   };
 }
 
+/** The link that an attachment is. */
+export function linkOf(view: AttachmentView): PodLink {
+  const { hostDevice, hostMac, alias } = linkNames(view);
+  return {
+    hostDevice,
+    hostMac,
+    alias,
+    device: view.containerDevice,
+    mac: view.mac as Mac,
+    mtu: view.mtu,
+    addresses: view.addresses.map(({ address, gateway }) => ({ address: address as Ip, gateway: gateway as Ip })),
+    routes: view.routes.map(({ destination, gateway }) => ({ destination: destination as Prefix, gateway: gateway as Ip })),
+  };
+}
+
 export function viewAddress(record: PodRecord, node: string): AddressView {
   const { address, pool, state, containerId, ifname, network, owner, namespace, mac, since, until, labels, reservation } = record;
   return {
@@ -95,13 +112,14 @@ export function viewAddress(record: PodRecord, node: string): AddressView {
 export function viewWho(record: PodRecord, node: string): WhoView {
   const holder = viewAddress(record, node);
   const { reservation, reason } = record;
-  const kept =
-    reservation === undefined
-      ? ""
-      : ` An operator reserved it${reservation.owner === undefined ? "" : ` for ${reservation.owner}`}${reservation.reason === undefined ? "" : ` (${reservation.reason})`}.`;
+  const forWhom = reservation?.owner === undefined ? "" : ` for ${reservation.owner}`,
+    why = reservation?.reason === undefined ? "" : ` (${reservation.reason})`;
+  const kept = reservation === undefined ? "" : ` An operator reserved it${forWhom}${why}.`;
   const whose = holder.owner === null ? "" : ` of ${holder.owner}`;
   const text = {
-    used: `${record.address} is used by container ${holder.containerId}${whose} on its ${holder.ifname} since ${holder.since}, out of pool ${record.pool} (${record.cidr} of node ${holder.node}).`,
+    used:
+      `${record.address} is used by container ${holder.containerId}${whose} on its ${holder.ifname} since ${holder.since}, ` +
+      `out of pool ${record.pool} (${record.cidr} of node ${holder.node}).`,
     kept: `${record.address} is kept for ${holder.owner} until ${holder.until}: its last pod was deleted at ${holder.since}.`,
     cooling: `${record.address} was freed at ${holder.since} and is handed out to nobody before ${holder.until}.`,
     reserved: `${record.address} of pool ${record.pool} is handed out to nobody unasked.`,

@@ -368,11 +368,12 @@ function mark(index: Map<string, Set<Ip>>, key: string, address: Ip, by: 1 | -1)
 
 function taken(record: PodRecord): CallerFault {
   const { address, state, containerId, owner, reservation, node, reason } = record;
+  const why = reservation?.reason === undefined ? "" : ` (${reservation.reason})`;
   const whose = {
     used: `container ${containerId ?? "?"}`,
     kept: `kept for ${owner ?? "its owner"}`,
     cooling: "cooling down",
-    reserved: `reserved${reservation?.owner === undefined ? "" : ` for ${reservation.owner}`}${reservation?.reason === undefined ? "" : ` (${reservation.reason})`}`,
+    reserved: reservation?.owner === undefined ? `reserved${why}` : `reserved for ${reservation.owner}${why}`,
     quarantined: `in quarantine: ${reason ?? "nobody knows whose it is"}`,
     elsewhere: `in use on node ${node ?? "?"}`,
   }[state];

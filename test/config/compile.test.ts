@@ -39,11 +39,9 @@ const pods = {
   exclude: [],
   keepSeconds: 86_400,
   namespaces: [],
-  probe: false,
   quota: {},
   ranges: [],
   reserve: [],
-  roam: false,
   routes: [],
 };
 const pool = { pods, port: 4789, crossSubnet: true, masquerade: false, state: "active", reservations: {}, vni: undefined, mtu: undefined };

@@ -18,7 +18,10 @@ reflection: off
 pools:
   - { name: v4, cidr: 10.42.0.0/16, nodePrefix: 28, backend: host-gw, pods: { pair: v6, coolDown: 1s } }
   - { name: v6, cidr: "fd42::/48", backend: host-gw }
-  - { name: tenant, cidr: 10.43.0.0/16, backend: host-gw, pods: { namespaces: [blue], quota: { blue: 1 }, select: "namespace == 'blue'", keep: 0, coolDown: 0, gateway: 10.43.255.254 } }
+  - name: tenant
+    cidr: 10.43.0.0/16
+    backend: host-gw
+    pods: { namespaces: [blue], quota: { blue: 1 }, select: "namespace == 'blue'", keep: 0, coolDown: 0, gateway: 10.43.255.254 }
 nodes:
   n1: { address: 10.0.0.21, address6: "fd00::21" }
 `;
