@@ -17,4 +17,7 @@ test("bash completes verbs, verbs below verbs, and options", async () => {
   expect(complete("lab", "up", "--c")).toEqual(["--check"]);
   expect(complete("status", "--")).toEqual(expect.arrayContaining(["--cluster", "--watch", "--api", "--json"]));
   expect(complete("apply", "file")).toEqual([""]);
+  expect(complete("peers", "re")).toEqual(["reset", "refresh"]);
+  expect(complete("apply", "--conf")).toEqual(["--confirm"]);
+  expect(complete("doc")).toEqual(["document", "doctor"]);
 });

@@ -177,11 +177,18 @@ describe("drain", () => {
   test("the last reflector only by force; then sessions end hard, and come back with undrain, also after a restart", async () => {
     expect(await refused("drain", "--self")).toContain("rr is the last reflector in service");
     expect(await refused("drain", "n9")).toContain('the document declares no node "n9"');
+    const ext = await RawPeer.establish({ port, local: "127.0.0.12", asn: 65001 });
+    ext.announce("10.8.1.0/24", { asPath: [65001] });
+    await until("told", () => client.routes.has("10.8.1.0/24"));
     await podway("drain", "rr", "--force", "--text", "new memory", "--grace", "3s");
     const { service } = await daemon.until("the warning", ({ warnings }) => warnings.some((text) => text.includes("new memory")));
     expect(service).toBe("draining");
+    const isMarked = ({ type, body }: { readonly type: number; readonly body: Uint8Array }): boolean =>
+      type === messageType.update && Buffer.from(body).toString("hex").includes("ffff0000");
+    await until("its routes are marked GRACEFUL_SHUTDOWN", () => client.messages.some(isMarked));
     expect(await client.notification()).toEqual([cease, administrativeShutdown]);
     await daemon.until("it is drained", (status) => status.service === "drained");
+    ext.destroy();
     expect((await daemon.get<ClusterView>(controlPaths.cluster)).nodes.map(({ name, drained }) => [name, drained])).toEqual([
       ["rr", true],
       ["n1", false],
