@@ -2,7 +2,7 @@
  * Addresses and links of this node's pods: the allocator and its journal, the kernel's links, and the routes that lead there. One
  * container's interface is worked on by one request at a time; what is told has been written.
  */
-import { PodLinks } from "#adapters/pod-links.ts";
+import type { PodLinks } from "#adapters/pod-links.ts";
 import { callerFault, failed, type Fault, FaultError, ok, type Outcome, worldFault } from "#base/fault.ts";
 import { familyOf, type Ip } from "#base/ip.ts";
 import { type Note, note } from "#base/note.ts";

@@ -104,7 +104,8 @@ export class NodeStreams {
       moved = false;
       const beneath = await underlay(underlayTargets(self, known, routes), afresh);
       const began = performance.now();
-      const planned = planNode({ settings, own, routes, pods, leases: known, underlay: beneath, inSync: leases !== undefined && routesInSync && isSettled(own) });
+      const inSync = leases !== undefined && routesInSync && isSettled(own);
+      const planned = planNode({ settings, own, routes, pods, leases: known, underlay: beneath, inSync });
       planMillis = performance.now() - began;
       return planned;
     };
