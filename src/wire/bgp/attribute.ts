@@ -10,7 +10,16 @@ import { isConfederation, mergeAs4Path, needsFourOctets } from "./as-path.ts";
 import { type AttributeDraft, type AttributeRow, attributeRow, attributeRows, type DraftKey, mayComeFrom } from "./attribute-row.ts";
 import { asTrans, attributeFlag, attributeType, errorCode, maxMessageLength, updateSubcode } from "./constants.ts";
 import { type PeerFault, peerFault } from "./notification.ts";
-import { type AttributeContext, type AttributeFault, type Cost, type KnownAttributes, type MpReach, type MpUnreach, strongest, type Treatment } from "./path-attributes.ts";
+import {
+  type AttributeContext,
+  type AttributeFault,
+  type Cost,
+  type KnownAttributes,
+  type MpReach,
+  type MpUnreach,
+  strongest,
+  type Treatment,
+} from "./path-attributes.ts";
 
 /** All of one UPDATE's path attributes but those that carry prefixes. */
 export interface PathAttributes extends KnownAttributes {
