@@ -5,6 +5,7 @@
  *   npm run interop -- --only bird,frr --row "GTSM" --part matrix --keep
  *   npm run interop -- --part stream --seed 4711 --seconds 60
  *   npm run interop -- --part monitoring
+ *   npm run interop -- --part policy
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -20,10 +21,12 @@ import { GoBgp } from "./gobgp.ts";
 import { type Column, printMatrix, type Row, rows, runScenario, type Scenario } from "./matrix.ts";
 import { runMonitoring } from "./monitoring.ts";
 import { closeNetworks, removeRemains } from "./network.ts";
+import { comparePolicies } from "./policy.ts";
 import { OpenBgpd } from "./openbgpd.ts";
 import { external, internalClient, internalNonClient, overIpv6, twoOctet } from "./scenario-exchange.ts";
 import { ipv6NextHops, longMessages, severalPaths } from "./scenario-paths.ts";
 import { runRedundant } from "./redundant.ts";
+import { longLived, roles } from "./scenario-edge.ts";
 import { restart } from "./scenario-restart.ts";
 import { collision, gtsm, holdExpiry, holdZero, lastWords, limits, md5, wrongAs } from "./scenario-session.ts";
 import type { Place, Speaker } from "./speaker.ts";
@@ -47,6 +50,8 @@ const scenarios: readonly Scenario[] = [
   md5,
   gtsm,
   restart,
+  longLived,
+  roles,
   holdZero,
   holdExpiry,
   limits,
@@ -105,6 +110,16 @@ async function tryStream(): Promise<boolean> {
   return failures.length === 0 && seeds > 0;
 }
 
+async function tryPolicies(): Promise<boolean> {
+  const seed = given.seed === undefined ? Math.floor(Math.random() * 1_000_000) : Number(given.seed);
+  const { routes, accepted, differences } = await comparePolicies(home, seed);
+  process.stdout.write(
+    `\nOne policy as our document and as BIRD's filter, seed ${seed}: ${routes} routes, ${accepted} accepted, ${differences.length} differences.\n`,
+  );
+  for (const difference of differences.slice(0, 20)) process.stdout.write(`NO: ${difference}\n`);
+  return differences.length === 0 && accepted > 0;
+}
+
 function tryMonitoring(): Promise<boolean> {
   process.stdout.write("\nMonitoring as strangers read it:\n");
   return runMonitoring(home, (line) => process.stdout.write(`${line}\n`));
@@ -121,8 +136,9 @@ async function main(): Promise<number> {
   const matrix = !isWanted("matrix") || (await tryAll());
   const stream = !isWanted("stream") || (await tryStream());
   const pair = !isWanted("pair") || (await tryPair());
+  const policy = !isWanted("policy") || (await tryPolicies());
   const monitoring = !isWanted("monitoring") || (await tryMonitoring());
-  return matrix && stream && pair && monitoring ? 0 : 1;
+  return matrix && stream && pair && policy && monitoring ? 0 : 1;
 }
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => void closeNetworks().finally(() => process.exit(130)));

@@ -45,7 +45,8 @@ export class PolicyBook {
         return [name, known?.text === text ? known : { policy, text, number: ++this.#number }];
       }),
     );
-    for (const [key, { chain }] of this.#counted) if (chain.some((version) => this.#versions.get(version.policy.name) !== version)) this.#counted.delete(key);
+    for (const kept of [this.#counted, this.#chains])
+      for (const [key, { chain }] of kept) if (chain.some((version) => this.#versions.get(version.policy.name) !== version)) kept.delete(key);
   }
 
   /** Equal for chains that judge alike. Names nobody declared are left out. */
