@@ -81,8 +81,8 @@ export class Peer implements SessionHost {
     return millis((this.#facts.session.prefixRestartSeconds ?? limitRestartSeconds) * 1000);
   }
   get sendHold(): Millis | undefined {
-    const { sendHoldSeconds } = this.#facts.session;
-    return sendHoldSeconds === undefined ? undefined : millis(sendHoldSeconds * 1000);
+    const { sendHoldSeconds: stated } = this.#facts.session;
+    return stated === undefined ? undefined : millis(stated * 1000);
   }
   get isDynamic(): boolean {
     return this.#facts.range !== undefined;
@@ -296,8 +296,8 @@ export class Peer implements SessionHost {
 
   unanswered(): void {
     const { address, port, session } = this.#facts;
-    const what = session.ttlSecurityHops === undefined ? "" : ", or it is further away than ttlSecurity says";
-    const causes = `it is down, or a firewall drops the packets${this.#keyHint(", or the TCP-MD5 keys differ")}${what}`;
+    const tooFar = session.ttlSecurityHops === undefined ? "" : ", or it is further away than ttlSecurity says";
+    const causes = `it is down, or a firewall drops the packets${this.#keyHint(", or the TCP-MD5 keys differ")}${tooFar}`;
     this.#recordEnd(`cannot connect to ${address} port ${port}: no answer (${causes})`, false);
   }
 
@@ -386,7 +386,6 @@ export class Peer implements SessionHost {
 
 /** A peer that passed a prefix limit stays out so long unless stated otherwise. */
 const limitRestartSeconds = 60;
-
 const states: readonly State[] = ["Idle", "Active", "Connect", "OpenSent", "OpenConfirm", "Established"];
 const contender = (session: Session): Contender => {
   const { establishedAt: since, terms, link } = session;

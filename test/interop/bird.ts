@@ -133,6 +133,7 @@ protocol bgp pw {
   hold time ${setup.holdSeconds}; connect retry time 1; connect delay time 1; error wait time 1, 1; error forget time 1;
   startup hold time 30; enable extended messages on; enable as4 ${setup.twoOctetAs ? "off" : "on"}; allow local as 0;
   ${setup.restartSeconds === undefined ? "graceful restart off;" : `graceful restart on; graceful restart time ${setup.restartSeconds};`}
+  ${setup.longLivedSeconds === undefined ? "" : `long lived graceful restart on; long lived stale time ${setup.longLivedSeconds};`} ${setup.role === undefined ? "" : `local role ${setup.role};`}
   ${setup.md5 === undefined ? "" : `password "${setup.md5}";`} ${setup.gtsm ? "ttl security on;" : ""} ${setup.passive ? "passive on;" : ""}
 ${setup.families.map(channel).join("\n")}
 }

@@ -189,7 +189,9 @@ router bgp ${theirAs}
  no bgp network import-check
  bgp log-neighbor-changes
  ${setup.restartSeconds === undefined ? "bgp graceful-restart-disable" : `bgp graceful-restart\n bgp graceful-restart preserve-fw-state\n bgp graceful-restart restart-time ${setup.restartSeconds}`}
+ ${setup.longLivedSeconds === undefined ? "!" : `bgp long-lived-graceful-restart stale-time ${setup.longLivedSeconds}`}
  neighbor ${us} remote-as ${ourAs}
+ ${setup.role === undefined ? "!" : `neighbor ${us} local-role ${setup.role}`}
  neighbor ${us} update-source ${them}
  neighbor ${us} advertisement-interval 0
  neighbor ${us} timers ${Math.floor(setup.holdSeconds / 3)} ${setup.holdSeconds}

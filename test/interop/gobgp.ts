@@ -147,8 +147,10 @@ export class GoBgp implements Speaker {
     [neighbors.afi-safis.config]
       afi-safi-name = "${name}-unicast"
 ${setup.addPath && limit ? "    [neighbors.afi-safis.add-paths.config]\n      receive = true\n      send-max = 8\n" : ""}${restart && limit ? "    [neighbors.afi-safis.mp-graceful-restart.config]\n      enabled = true\n" : ""}${
-      limit && setup.maxPrefixes !== undefined ? `    [neighbors.afi-safis.prefix-limit.config]\n      max-prefixes = ${setup.maxPrefixes}\n` : ""
-    }`;
+      limit && setup.longLivedSeconds !== undefined
+        ? `    [neighbors.afi-safis.long-lived-graceful-restart.config]\n      enabled = true\n      restart-time = ${setup.longLivedSeconds}\n`
+        : ""
+    }${limit && setup.maxPrefixes !== undefined ? `    [neighbors.afi-safis.prefix-limit.config]\n      max-prefixes = ${setup.maxPrefixes}\n` : ""}`;
     const reflector = `  [neighbors.route-reflector.config]\n    route-reflector-client = true\n    route-reflector-cluster-id = "${network.address(host)}"\n`;
     return `
 [global.config]
@@ -166,7 +168,7 @@ ${setup.passive ? "    passive-mode = true\n" : ""}${setup.gtsm ? "  [neighbors.
     idle-hold-time-after-reset = 1
     hold-time = ${setup.holdSeconds}
     keepalive-interval = ${setup.holdSeconds / 3}
-${theirAs === ourAs ? reflector : ""}${restart ? `  [neighbors.graceful-restart.config]\n    enabled = true\n    restart-time = ${setup.restartSeconds}\n    notification-enabled = true\n` : ""}${setup.families.map((name) => channel(name, true)).join("")}
+${theirAs === ourAs ? reflector : ""}${restart ? `  [neighbors.graceful-restart.config]\n    enabled = true\n    restart-time = ${setup.restartSeconds}\n    notification-enabled = true\n${setup.longLivedSeconds === undefined ? "" : "    long-lived-enabled = true\n"}` : ""}${setup.families.map((name) => channel(name, true)).join("")}
 [[neighbors]]
   [neighbors.config]
     neighbor-address = "${network.client(2)}"

@@ -26,6 +26,10 @@ export const rows = [
   "GTSM",
   "graceful restart, they restart",
   "graceful restart, we restart",
+  "long-lived restart, they are away",
+  "long-lived restart, we are away",
+  "roles that go together",
+  "roles that do not",
   "hold time 0",
   "hold timer, they fall silent",
   "hold timer, we fall silent",
@@ -38,7 +42,7 @@ export const rows = [
 ] as const;
 export type Row = (typeof rows)[number];
 
-export const later: readonly string[] = ["long-lived graceful restart", "BGP roles"];
+export const later: readonly string[] = [];
 
 /** yes; no, and why; not supported by the other side, and how that is known. */
 export interface Cell {

@@ -14,6 +14,10 @@ export interface Setup {
   readonly gtsm?: true;
   /** Restart time they offer; no graceful restart if absent. */
   readonly restartSeconds?: number;
+  /** Long-lived stale time they offer beside it. */
+  readonly longLivedSeconds?: number;
+  /** Their role towards us (RFC 9234). */
+  readonly role?: "provider" | "customer" | "peer";
   readonly twoOctetAs?: true;
   readonly maxPrefixes?: number;
   /** Several paths of one prefix, in both directions. */

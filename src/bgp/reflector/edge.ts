@@ -6,11 +6,9 @@ import type { AsRole, SessionSettings } from "#base/settings.ts";
 import type { AsPath } from "#wire/bgp/as-path.ts";
 import { prependAs } from "#wire/bgp/as-path.ts";
 import type { PathAttributes } from "#wire/bgp/attribute.ts";
+import { wellKnownCommunity } from "#wire/bgp/community.ts";
 import { flagLongLivedStale, flagOnlyToCustomer } from "../rib/scan.ts";
 import type { SessionTerms } from "../terms.ts";
-
-/** Registry "BGP Well-known Communities" (RFC 8326 §5). */
-export const gracefulShutdown = 0xffff0000;
 
 /** How routes leave by a group, but for policy. As a value, so that two can be compared as text. */
 export interface ExportEdge {
@@ -59,12 +57,12 @@ export function passOut(values: PathAttributes, edge: ExportEdge, asn: number): 
   const marks = asRole === "provider" || asRole === "peer" || asRole === "rs";
   const told: PathAttributes = { ...values, asPath: localAs === undefined || localAs === asn ? path : prependAs(path, localAs) };
   const marked = marks && told.otc === undefined ? { ...told, otc: asn } : told;
-  return shutdown ? withCommunity(marked, gracefulShutdown) : marked;
+  return shutdown ? withCommunity(marked, wellKnownCommunity.gracefulShutdown) : marked;
 }
 
 /** A set told to an internal peer while the session to it is shut down gracefully. */
 export function shutDownInside(values: PathAttributes): PathAttributes {
-  return { ...withCommunity(values, gracefulShutdown), localPref: 0 };
+  return { ...withCommunity(values, wellKnownCommunity.gracefulShutdown), localPref: 0 };
 }
 
 function withCommunity(values: PathAttributes, community: number): PathAttributes {

@@ -85,6 +85,11 @@ export class Exporter {
     return edge.shutdown || edge.nextHopSelf === "force" ? this.#inside.of(set) : set;
   }
 
+  /** Why a set may not leave by the edge, whatever the policy says; undefined if it may. */
+  whyKept(set: number): string | undefined {
+    return whyKept(this.#settings.edge, this.#attributes.flags[set]!);
+  }
+
   close(): void {
     this.#local.close();
     this.#edge.close();

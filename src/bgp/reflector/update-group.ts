@@ -162,7 +162,8 @@ export class UpdateGroup {
   /** Why a chosen set cannot be told as it is, whatever the rules say; undefined if it can. */
   refusalOf(set: number): string | undefined {
     const { rib, attributes, takesIpv6NextHop } = this.#parts;
-    if (rib.family === ipv6Unicast || attributes.nextHopLength(set) === 0 || takesIpv6NextHop) return undefined;
+    const kept = this.#exporter.whyKept(set);
+    if (kept !== undefined || rib.family === ipv6Unicast || attributes.nextHopLength(set) === 0 || takesIpv6NextHop) return kept;
     return "its next hop is an IPv6 address, which the peer has not agreed to for IPv4 routes (RFC 8950 §4)";
   }
 

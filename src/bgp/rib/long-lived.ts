@@ -1,12 +1,10 @@
 /** Paths into the long-lived stale state (RFC 9494 §4.2): LLGR_STALE is added, and what carries NO_LLGR goes. */
 import type { PathAttributes } from "#wire/bgp/attribute.ts";
+import { wellKnownCommunity } from "#wire/bgp/community.ts";
 import type { AttributeTable } from "./attributes.ts";
 import type { LocRib } from "./loc-rib.ts";
 import { flagLongLivedStale, flagNoLongLived } from "./scan.ts";
 import { SetMemo } from "./set-memo.ts";
-
-/** RFC 9494 §4.3, registry "BGP Well-known Communities". */
-const longLivedStale = 0xffff0006;
 
 /** Does it to paths of one family's Adj-RIBs-In. */
 export class LongLivedMark {
@@ -38,5 +36,5 @@ export class LongLivedMark {
 }
 
 function withStale(values: PathAttributes): PathAttributes {
-  return { ...values, communities: Uint32Array.from([...(values.communities ?? []), longLivedStale]).toSorted() };
+  return { ...values, communities: Uint32Array.from([...(values.communities ?? []), wellKnownCommunity.llgrStale]).toSorted() };
 }
