@@ -165,4 +165,5 @@ function gauges(telemetry: Telemetry, speaker: Speaker, driver: PeersDriver): vo
   );
   telemetry.gauge("podway_bgp_attribute_sets", "Attribute sets held.", () => speaker.rib.attributes.live);
   telemetry.gauge("podway_bgp_longest_turn_seconds", "The longest turn of the speaker so far.", () => driver.longestTurnMillis / 1000);
+  telemetry.gauge("podway_bgp_longest_turn_cpu_seconds", "The most CPU time one turn of the speaker took so far.", () => driver.longestTurnCpuMillis / 1000);
 }

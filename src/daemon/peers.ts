@@ -49,6 +49,8 @@ export class PeersDriver {
   #stopped = false;
   /** Longest turn so far, for `status` and metrics. */
   longestTurnMillis = 0;
+  /** … and the most CPU time one took: on a machine with too much to do that says what is ours. */
+  longestTurnCpuMillis = 0;
 
   constructor(parts: PeersParts) {
     this.#parts = parts;
@@ -115,6 +117,7 @@ export class PeersDriver {
     if (this.#stopped) return;
     const { speaker } = this.#parts,
       began = performance.now(),
+      used = process.threadCpuUsage(),
       now = this.#now();
     const due = speaker.nextDeadline();
     if (due !== undefined && due <= now) speaker.wake(now);
@@ -124,6 +127,8 @@ export class PeersDriver {
     if (this.#pullRound(now, began)) more = true;
     this.#act();
     this.longestTurnMillis = Math.max(this.longestTurnMillis, performance.now() - began);
+    const { user, system } = process.threadCpuUsage(used);
+    this.longestTurnCpuMillis = Math.max(this.longestTurnCpuMillis, (user + system) / 1000);
     if (more) this.wake();
     else this.#sleep();
   }

@@ -11,6 +11,7 @@ import { type Bench, machineName } from "./measure.ts";
 import { podAddresses } from "./pod-addresses.ts";
 import { policies } from "./policy.ts";
 import { printComparison, printQuietness, printTable, saveRecords } from "./report.ts";
+import { restart } from "./restart.ts";
 import { type Row, type Scenario, scenarios } from "./scenarios.ts";
 import { missing, type SpeakerName, speakerNames, versionOf } from "./speakers.ts";
 
@@ -59,7 +60,7 @@ function chosen<Name extends string>(given: string | undefined, known: readonly 
 
 async function main(): Promise<number> {
   const given = readArguments();
-  const all: readonly Scenario[] = [...scenarios, growth({ picture: given.picture }), podAddresses, policies, leaseStart];
+  const all: readonly Scenario[] = [...scenarios, restart, growth({ picture: given.picture }), podAddresses, policies, leaseStart];
   const names = all.map((scenario) => scenario.name);
   if (given.help) return (process.stdout.write(usage.replace("SCENARIOS", names.join(", "))), 0);
   const wanted = chosen(given.only, names, "scenario");
