@@ -75,7 +75,8 @@ export class MrtWriter implements SpeakerObserver {
     const terms = this.#parts.speaker.rib.peers.terms[peer];
     if (!terms) return undefined;
     const { remote: address, remoteAs: asn, remoteId: bgpId, local, fourOctetAs } = terms;
-    return { peer: { address, asn, bgpId }, localAsn: this.#parts.identity.asn, local, fourOctetAs, addPath: false };
+    const addPath = terms.addPath?.some(({ receive }) => receive) === true;
+    return { peer: { address, asn, bgpId }, localAsn: this.#parts.identity.asn, local, fourOctetAs, addPath };
   }
 
   #push(record: Uint8Array): void {

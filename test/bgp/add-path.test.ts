@@ -5,7 +5,8 @@ import { mostPathsOfPeer, none } from "#bgp/rib/adj-rib-in.ts";
 import type { FamilyIndex, SessionTerms } from "#bgp/terms.ts";
 import type { PathAttributes } from "#wire/bgp/attribute.ts";
 import { own, restartOf, RibPeers, sequence, splitName, termsOf, v4Hop, v6Hop } from "./rib-peers.ts";
-import { routeText } from "./told-reader.ts";
+import { AdjRibInDump } from "#bgp/monitor/adj-rib-in-dump.ts";
+import { routeText, ToldReader } from "./told-reader.ts";
 
 const prefix = "10.1.0.0/16",
   prefix6 = "fd00:1::/48";
@@ -356,6 +357,17 @@ describe("IPv4 routes with an IPv6 next hop (RFC 8950)", () => {
     const hop = (peer: number): unknown => (JSON.parse(world.told(peer).get(prefix)!) as { nextHop: string }).nextHop;
     expect([hop(5), hop(6)]).toEqual(["fd000009000000000000000000000001", "0aff0001"]);
   });
+});
+
+test("a monitoring station that comes later reads the peer's paths with the peer's identifiers (RFC 7854 §5)", () => {
+  const world = three(),
+    station = new ToldReader(1, termsOf(1, "client", paths(false, "all", [0])));
+  world.announce(1, via(1), `${prefix}#0`, `${prefix}#7`, "10.2.0.0/16#7");
+  world.announce(3, via(3), prefix);
+  world.settle();
+  const dump = new AdjRibInDump(world.rib, [1]);
+  while (!dump.isDone) dump.step((_, update) => station.take(update));
+  expect([...station.routes[0].keys()].toSorted()).toEqual(["10.1.0.0/16#0", "10.1.0.0/16#7", "10.2.0.0/16#7"]);
 });
 
 test("ADD-PATH, reflection and 63 clusters: the 64th makes CLUSTER_LIST longer than 255 octets", () => {

@@ -35,6 +35,38 @@ function codesOf(open: Open): number[] {
   return codes;
 }
 
+describe("several paths (RFC 7911 §4) and IPv6 next hops (RFC 8950 §4)", () => {
+  const several = (receive: boolean, send: 0 | 3 | "all") => ({ ...session, addPath: { receive, send } });
+  const said = (receive: boolean, send: boolean) => theirs({}, { addPath: [{ ...ipv4, receive, send }] });
+
+  test("are offered where they are asked for, ADD-PATH in each direction by itself", () => {
+    const open = ourOpen(us, { ...several(false, 3), families: ["ipv6"], extendedNextHop: true }, idle);
+    expect([open.capabilities.addPath, open.capabilities.extendedNextHop]).toEqual([[{ ...ipv6, receive: false, send: true }], []]);
+    const both = ourOpen(us, { ...several(true, 0), extendedNextHop: true }, idle).capabilities;
+    expect([both.addPath.map(({ send }) => send), both.extendedNextHop]).toEqual([[false, false], [{ ...ipv4, nextHopAfi: 2 }]]);
+    expect(codesOf(ourOpen(us, several(false, 0), idle))).not.toContain(69);
+  });
+
+  test("what one sends the other must receive, family by family", () => {
+    const rows = [
+      [several(true, "all"), said(true, true), [{ family: 0, receive: true, send: "all" }]],
+      [several(true, 3), said(true, false), [{ family: 0, receive: false, send: 3 }]],
+      [several(true, 3), said(false, true), [{ family: 0, receive: true, send: 0 }]],
+      [several(true, 0), said(true, false), []],
+      [several(false, "all"), said(false, true), []],
+      [session, said(true, true), []],
+      [several(true, "all"), theirs(), []],
+    ] as const;
+    for (const [settings, open, wanted] of rows) expect(agreed(open, settings).addPath).toEqual(wanted);
+  });
+
+  test("IPv6 next hops of IPv4 routes need both", () => {
+    const theirWord = theirs({}, { extendedNextHop: [{ ...ipv4, nextHopAfi: 2 }] });
+    const willing = { ...session, extendedNextHop: true };
+    expect([agreed(theirWord, willing), agreed(theirs(), willing), agreed(theirWord)].map((terms) => terms.extendedNextHop)).toEqual([true, false, false]);
+  });
+});
+
 describe("our OPEN", () => {
   test("offers exactly multiprotocol, route refresh, extended messages, graceful restart, four-octet AS, enhanced refresh", () => {
     expect([...new Set(codesOf(ourOpen(us, session, idle)))].toSorted((a, b) => a - b)).toEqual([1, 2, 6, 64, 65, 70]);
@@ -146,6 +178,7 @@ describe("what is agreed on", () => {
     expect(agreed(withoutCapabilities(theirs())).families).toEqual([0]);
   });
   test("features only as far as both go; sending long messages is up to the peer alone", () => {
+    expect(agreed(theirs())).toMatchObject({ addPath: [], extendedNextHop: false });
     expect(agreed(theirs())).toMatchObject({ fourOctetAs: true, routeRefresh: true, enhancedRefresh: true, extendedMessages: true });
     const bare = agreed(withoutCapabilities(theirs()));
     expect(bare).toMatchObject({ fourOctetAs: false, routeRefresh: false, enhancedRefresh: false, extendedMessages: false, gracefulRestart: undefined });

@@ -46,6 +46,7 @@ export function updates(first: number | undefined, pathIds = false): readonly Ui
     { attributes: usual6, reach: { afi: 2, safi: 1, nextHop: Uint8Array.of(...hop6, ...linkLocal), nlri: list("fd00:3::/48", "::/0") } },
     { unreach: { afi: 2, safi: 1, withdrawn: list("fd00:1::/32", "fd00:3::/48") } },
     { attributes: usual6, reach: { afi: 1, safi: 1, nextHop: hop4, nlri: list("10.5.0.0/16") } },
+    { attributes: usual6, reach: { afi: 1, safi: 1, nextHop: hop6, nlri: list("10.5.0.0/16", "10.7.0.0/20") } },
     {
       attributes: usual,
       nlri: list("10.6.0.0/16"),

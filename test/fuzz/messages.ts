@@ -108,10 +108,12 @@ export class MessageWorld {
   }
 
   #up({ id, role, fourOctetAs, corpus }: Peer): void {
-    const addPath = corpus === 2 ? { addPath: ([0, 1] as const).map((family) => ({ family, receive: true, send: 0 as const })) } : {};
+    const addPath =
+      corpus === 2 ? { addPath: ([0, 1] as const).map((family) => ({ family, receive: true, send: "all" as const })), extendedMessages: true } : {};
+    const extendedNextHop = corpus !== 1; // the outside has not agreed to it
     const remoteAs = role === "external" ? { remoteAs: externalAs } : {};
     for (const world of [this.#fast, this.#slow])
-      world.up(id, termsOf(id, role, { fourOctetAs, ...remoteAs, ...addPath }), {
+      world.up(id, termsOf(id, role, { fourOctetAs, extendedNextHop, ...remoteAs, ...addPath }), {
         ...(role === "external" && open),
         ...(world === this.#slow && { attributes: byRows }),
       });

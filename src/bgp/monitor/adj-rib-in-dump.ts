@@ -67,17 +67,23 @@ export class AdjRibInDump {
     const set = rib.adjRibIn.attributes[paths[0]!]!,
       attributes = this.#rib.attributes.bytesOf(set);
     const nextHop = this.#rib.attributes.nextHopLength(set) > 0 ? this.#rib.attributes.nextHopOf(set) : undefined;
+    const hasPathIds = this.#rib.peers.givesPathIds[peer * 2 + rib.family] === 1;
     const room = Math.max(longestNlri, maxMessageLength - 64 - attributes.length);
     const out = new Uint8Array(room + longestNlri);
     for (let next = 0; next < paths.length;) {
       let at = 0;
-      while (next < paths.length && at + longestNlri <= room) at = writeNlri(rib, paths[next++]!, out, at);
+      while (next < paths.length && at + longestNlri <= room) at = writeNlri(rib, paths[next++]!, hasPathIds, out, at);
       give(peer, encodeAnnouncement(rib.family, attributes, nextHop, out.subarray(0, at)));
     }
   }
 }
 
-function writeNlri(rib: LocRib, path: number, out: Uint8Array, at: number): number {
+/** `hasPathId`: the peer's own identifier in front, as it sent it (RFC 7911 §3): a station has seen the OPENs. */
+// oxlint-disable-next-line max-params -- octets have a place
+function writeNlri(rib: LocRib, path: number, hasPathId: boolean, out: Uint8Array, at: number): number {
+  if (!hasPathId) return rib.prefixes.write(rib.adjRibIn.prefix[path]!, out, at);
+  const pathId = rib.adjRibIn.pathIdOf(path);
+  for (let shift = 24; shift >= 0; shift -= 8) out[at++] = (pathId >>> shift) & 255;
   return rib.prefixes.write(rib.adjRibIn.prefix[path]!, out, at);
 }
 

@@ -80,13 +80,14 @@ export class TableDump {
       { attributes } = this.#speaker.rib,
       entries: MrtEntry[] = [];
     for (let path = table.head[prefix]!; path !== none; path = table.next[path]!) {
-      const known = this.#index.get(table.peer[path]!);
+      const peer = table.peer[path]!,
+        known = this.#index.get(peer);
       if (!known) continue;
       const set = table.attributes[path]!;
       entries.push({
         peerIndex: known.place,
         originatedSeconds: known.since,
-        pathId: undefined,
+        pathId: this.#speaker.rib.peers.givesPathIds[peer * 2 + rib.family] === 1 ? table.pathIdOf(path) : undefined,
         attributes: attributes.bytesOf(set),
         nextHop: attributes.nextHopLength(set) > 0 ? attributes.nextHopOf(set) : undefined,
       });
