@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { messageType } from "#wire/bgp/constants.ts";
 import type { ClusterView } from "#daemon/control.ts";
 import { controlPaths } from "#daemon/control.ts";
-import type { HistoryView } from "#daemon/operator-control.ts";
+import { type HistoryView, operatorPaths } from "#daemon/operator-control.ts";
 import { DaemonProcess, freePort, until } from "./daemon-process.ts";
 import { changed, loopbackDocument } from "./documents.ts";
 import { RawPeer } from "./raw-peer.ts";
@@ -51,8 +51,8 @@ describe("documents on trial", () => {
 
   test("one that nobody confirms goes back, and history says so", async () => {
     trial();
-    expect(await podway("apply", daemon.file, "--confirm", "2s")).toContain("it goes back in 2s unless you say podway confirm");
-    expect((await history()).pending).toMatchObject({ secondsLeft: expect.any(Number) as number });
+    expect(await podway("apply", daemon.file, "--confirm", "8s")).toContain("it goes back in 8s unless you say podway confirm");
+    expect((await daemon.get<HistoryView>(operatorPaths.history)).pending).toMatchObject({ secondsLeft: expect.any(Number) as number });
     expect(await refused("apply", daemon.file)).toContain("`podway confirm` it, or `podway rollback`, and then apply");
     await daemon.until("it went back", ({ document: { fileDiffers } }) => fileDiffers);
     const { pending, revisions } = await history();
