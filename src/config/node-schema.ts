@@ -32,7 +32,7 @@ export const GracefulRestart = z.union(
         .optional()
         .meta({
           description:
-            "Long-lived graceful restart (RFC 9494): after the restart time routes stay as the last to use, among neighbours that know it; not offered if left out.",
+            "Long-lived graceful restart (RFC 9494): after the restart time routes stay, as the last to use, among those who know it; not offered if left out.",
         }),
     }),
   ],

@@ -79,7 +79,7 @@ export const Peer = z.strictObject({
     .optional()
     .meta({
       description:
-        "iBGP: send our own address as next hop of routes learned over eBGP, with `force` of reflected ones too; true if left out. Over eBGP it always is ours.",
+        "iBGP: send our own address as next hop of routes learned over eBGP, with `force` of reflected ones too; true if left out. Over eBGP always.",
     }),
   role: z
     .enum(["provider", "rs", "rs-client", "customer", "peer"])
@@ -120,7 +120,7 @@ export const Peer = z.strictObject({
   }),
   bfd: Bfd.optional().meta({
     description:
-      "Watch the path with BFD (RFC 5880), so that the session ends within moments of a failure; with `range`, while a neighbour is up. `{}` takes 300 ms and 3.",
+      "Watch the path with BFD (RFC 5880), so that the session ends soon after a failure; with `range`, while a neighbour is up. `{}` takes 300 ms and 3.",
   }),
   addPath: AddPath.optional().meta({
     description: "Several paths of one prefix over this session (RFC 7911), in the directions the neighbour agrees to; neither if left out.",

@@ -204,7 +204,10 @@ export class RibModel {
       if (!kept) peer.longLived.delete(family);
       for (const [prefix, path] of peer.paths[family]) {
         if (!kept) this.#drop(peer, prefix);
-        else if ((path.stale = true) && !isLong) keeps = true;
+        else {
+          path.stale = true;
+          keeps ||= !isLong;
+        }
       }
     }
     peer.deadline = keeps ? this.world.now + peer.settings.gracefulRestart!.staleSeconds * 1000 : undefined;
