@@ -59,6 +59,9 @@ function whyPrefix(subject: string, asked: Prefix, parts: WhyParts): WhyView {
     facts["route"] = rib.prefixes.text(prefix);
     sentences.push(...chosen(rib, prefix, parts, facts), ...told(rib, prefix, parts, facts));
   }
+  const refused = parts.speaker.rib.refusalsOf(asked).map(({ peer, text }) => ({ peer: peerName(parts.speaker, peer), text }));
+  if (refused.length > 0) facts["refused"] = refused;
+  for (const { peer, text } of refused.slice(0, 4)) sentences.push(`${asked} as ${peer} announced it was ${text}.`);
   const covering = prefix < 0 ? asked : rib.prefixes.text(prefix);
   sentences.push(kernelSentence(covering, parts.kernel, facts), leaseSentence(asked, parts.leases, facts));
   const origin = parts.speaker.rib.origins.explain(covering);
@@ -88,7 +91,8 @@ function chosen(rib: LocRib, prefix: number, { speaker }: WhyParts, facts: Recor
     .filter((other) => other !== best)
     .map((other) => {
       const { step } = compareBySteps(best, other, speaker.rib.peers);
-      return { over: peerName(speaker, other.peer), step: step.name, source: step.source };
+      const hasPathIds = speaker.rib.peers.givesPathIds[other.peer * 2 + rib.family] === 1;
+      return { over: `${peerName(speaker, other.peer)}${hasPathIds ? ` #${other.pathId}` : ""}`, step: step.name, source: step.source };
     });
   facts["decision"] = reasons;
   if (reasons.length === 0) sentences.push("It is the only one.");
@@ -113,7 +117,11 @@ function told(rib: LocRib, prefix: number, { speaker }: WhyParts, facts: Record<
     else
       no.push({
         peer: info.name,
-        reason: whyNotTold(group.role, from, flags) ?? group.refusalOf(rib.adjRibIn.attributes[best]!) ?? speaker.rib.explainExport(info.id, rib.family, prefix) ?? "it is about to be told",
+        reason:
+          whyNotTold(group.role, from, flags) ??
+          group.refusalOf(rib.adjRibIn.attributes[best]!) ??
+          speaker.rib.explainExport(info.id, rib.family, prefix) ??
+          "it is about to be told",
       });
   }
   facts["told"] = yes;

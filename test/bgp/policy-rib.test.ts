@@ -22,6 +22,8 @@ test("a client's import and export policies count; a client without any is belie
   world.settle();
   expect([1, 2, 3].map((peer) => [...world.told(peer).keys()].toSorted())).toEqual([["10.2.0.0/16"], ["192.0.2.0/24"], ["192.0.2.0/24"]]);
   expect(world.rib.refusedOf(1)).toBe(1);
+  expect(world.rib.refusalsOf("10.1.0.0/16" as Prefix)).toEqual([{ peer: 1, text: "rejected by policy some, rule 1" }]);
+  expect(world.rib.refusalsOf("10.2.0.0/16" as Prefix)).toEqual([]);
   expect(world.rib.policies.hits()).toEqual([
     { policy: "some", way: "import", rules: [1], otherwise: 1 },
     { policy: "some", way: "export", rules: [1], otherwise: 1 },

@@ -121,7 +121,7 @@ type ListKey = "communities" | "extendedCommunities" | "largeCommunities";
 function listOf(attributes: PathAttributes, key: ListKey): (readonly number[])[] {
   const width = { communities: 1, extendedCommunities: 8, largeCommunities: 3 }[key],
     list = attributes[key] ?? [];
-  const items = Array.from({ length: list.length / width }, (_, i) => [...list.slice(i * width, (i + 1) * width)]);
+  const items = Array.from({ length: list.length / width }, (_, i) => Array.from(list.slice(i * width, (i + 1) * width)));
   return key === "extendedCommunities" ? items.map((octets) => [word(octets, 0), word(octets, 4)]) : items;
 }
 const word = (octets: readonly number[], at: number): number =>

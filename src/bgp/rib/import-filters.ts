@@ -1,6 +1,7 @@
 /** Import policies by peer. Neighbours with the same policies share one filter, and with it what it has rewritten already. */
 import type { CompiledPolicies, PolicyParts } from "../policy/compiled-policies.ts";
 import type { PolicyBook } from "../policy/policy-book.ts";
+import { Refusals } from "../policy/refusals.ts";
 import { EdgeFilter, type ImportEdge, noEdge } from "./import-edge.ts";
 import type { LocRib } from "./loc-rib.ts";
 import type { Role } from "./peer-table.ts";
@@ -19,6 +20,7 @@ interface Shared {
 export class ImportFilters {
   readonly #book: PolicyBook;
   readonly #parts: PolicyParts;
+  readonly refusals = new Refusals();
   readonly #shared = new Map<string, Shared>();
   readonly #ofPeer = new Map<number, Shared>();
   readonly #byPeer = new Map<number, ImportFilter>();
@@ -38,6 +40,7 @@ export class ImportFilters {
     const key = names && JSON.stringify([this.#book.keyOf(names), edge]),
       before = this.#ofPeer.get(peer);
     if (before?.key === key) return false;
+    if (before) this.refusals.forget(peer);
     if (key !== undefined) {
       const shared = this.#shared.get(key) ?? this.#compile(key, names!, edge);
       shared.users++;
@@ -61,7 +64,11 @@ export class ImportFilters {
     const edge = new EdgeFilter(around, attributes);
     const filter: ImportFilter = (rib, prefix, set, peer) => {
       const seen = edge.before(set);
-      return seen === 0 ? 0 : edge.after(compiled.filter(rib, prefix, seen, peers.role[peer]! as Role, peer));
+      if (seen === 0) return 0;
+      const from = peers.role[peer]! as Role,
+        kept = compiled.filter(rib, prefix, seen, from, peer);
+      if (kept === 0) this.refusals.note(rib, prefix, peer, compiled.decide(rib, prefix, seen, from, peer));
+      return edge.after(kept);
     };
     const shared = { key, compiled, edge, filter, users: 0 };
     this.#shared.set(key, shared);

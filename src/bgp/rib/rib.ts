@@ -408,6 +408,14 @@ export class Rib {
   updatesTo(peer: number): number {
     return this.#groupOf.reduce((sum, groups) => sum + (groups.get(peer)?.messagesTo(peer) ?? 0), 0);
   }
+  /** Which peers announced a prefix and which rule of their import policies refused it, as far as that is remembered (policy/refusals.ts). */
+  refusalsOf(prefix: Prefix): readonly { readonly peer: number; readonly text: string }[] {
+    const { bytes, length } = prefixParts(prefix),
+      family = bytes.length === 4 ? ipv4Unicast : ipv6Unicast;
+    return this.#filters.refusals
+      .of(family, bytes, length)
+      .map(({ peer, place }) => ({ peer, text: explainPlace(this.policies.named(this.#session.get(peer)?.import ?? []), place) }));
+  }
   /** Which rule of a peer's export policies decides about the chosen path of a prefix; undefined where no policy is asked. */
   explainExport(peer: number, family: FamilyIndex, prefix: number): string | undefined {
     const rib = this.ribs[family],
@@ -586,7 +594,9 @@ export class Rib {
     if (faults.every((fault) => fault.configured)) return this.malformed.countConfigured(remote);
     const text = [...new Set(faults.map((fault) => fault.text))].join("; "),
       attributes = [...new Set(faults.map((fault) => fault.type))].toSorted((a, b) => a - b);
-    const { first, count } = prefixesOf(octets, (afi) => (afi === 1 || afi === 2 ? this.#ingest.formOf(peer, afi === 1 ? ipv4Unicast : ipv6Unicast) : undefined));
+    const { first, count } = prefixesOf(octets, (afi) =>
+      afi === 1 || afi === 2 ? this.#ingest.formOf(peer, afi === 1 ? ipv4Unicast : ipv6Unicast) : undefined,
+    );
     this.malformed.take(remote, { at: this.#now, treatment: cost, text, attributes, prefixes: first, prefixCount: count, octets });
     const named = `${first.join(" ")}${count > first.length ? ` and ${count - first.length} more` : ""}`,
       fields = { treatment: cost, prefixes: named };
