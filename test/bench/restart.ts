@@ -11,7 +11,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 import type { Bench } from "./measure.ts";
 import type { Row, Scenario } from "./scenarios.ts";
-import { missing, portOf, start } from "./speakers.ts";
+import { dialled, missing, portOf, start } from "./speakers.ts";
 
 const run = promisify(execFile);
 const limits = { pollMillis: 200, outputOctets: 1 << 20, stopMillis: 10_000 } as const;
@@ -33,11 +33,11 @@ async function restarted(bench: Bench): Promise<Row[]> {
   const half = bench.quick ? 50_000 : 500_000,
     folder = mkdtempSync(join(tmpdir(), "podway-restart-")),
     others: Neighbour[] = [];
-  let ours = await start("ours", folder);
+  let ours = await start("ours-restart", folder);
   try {
     others.push(new Bird(folder, "first", 1, statics(0, half), 1), new Bird(folder, "second", 2, statics(half, half), late));
     const [, second] = others as [Bird, Bird];
-    const listeners = [new Bird(folder, "bird", 3, "", 1), new Frr(folder, 4)];
+    const listeners = [new Bird(folder, "bird", 3, "", 1), new Frr(folder)];
     others.push(...listeners);
     const deadline = performance.now() + bench.timeoutSeconds * 1000;
     const all = async (count: number): Promise<void> => {
@@ -52,7 +52,7 @@ async function restarted(bench: Bench): Promise<Row[]> {
     const began = performance.now();
     await ours.stop();
     second.configure(statics(half, half - fewer));
-    ours = await start("ours", folder);
+    ours = await start("ours-restart", folder);
     await all(2 * half - fewer);
     const seconds = (performance.now() - began) / 1000;
     watching.abort();
@@ -129,7 +129,7 @@ class Bird extends Neighbour {
 
   constructor(folder: string, name: string, address: number, routes: string, connectSeconds: number) {
     const head = `router id 10.0.0.${address}; protocol device { }
-protocol bgp reflector { local 127.1.0.${address} port 1794 as 65000; strict bind; neighbor 127.0.0.1 port ${portOf("ours")} as 65000; multihop; graceful restart on;
+protocol bgp reflector { local 127.1.0.${address} port 1794 as 65000; strict bind; neighbor 127.0.0.1 port ${portOf("ours-restart")} as 65000; multihop; graceful restart on;
   connect delay time ${connectSeconds}; connect retry time 2; error wait time 1, 2; ipv4 { import all; export filter { if source != RTS_STATIC then reject; bgp_next_hop = 10.1.0.${address}; accept; }; gateway recursive; }; }`;
     mkdirSync(join(folder, name));
     writeFileSync(join(folder, name, "bird.conf"), `${head}\n${routes}\n`);
@@ -147,23 +147,24 @@ protocol bgp reflector { local 127.1.0.${address} port 1794 as 65000; strict bin
 }
 
 class Frr extends Neighbour {
-  constructor(folder: string, address: number) {
+  /** While it waits for a restart it does not connect: ours must, so it is no neighbour out of a range. */
+  constructor(folder: string) {
     const own = join(folder, "frr"),
-      local = `127.1.0.${address}`;
+      { address, port } = dialled;
     mkdirSync(own);
     const neighbour = `neighbor 127.0.0.1`;
     const config = `router bgp 65000
- bgp router-id 10.0.0.${address}
+ bgp router-id 10.0.0.4
  ${neighbour} remote-as 65000
- ${neighbour} port ${portOf("ours")}
- ${neighbour} update-source ${local}
+ ${neighbour} port ${portOf("ours-restart")}
+ ${neighbour} update-source ${address}
  ${neighbour} timers connect 2
  bgp graceful-restart
 `;
     writeFileSync(join(own, "frr.conf"), config);
     execFileSync("chown", ["-R", "frr:frr", own]);
     execFileSync("chmod", ["o+x", folder]);
-    const argv = ["-n", "-Z", "-p", "0", "-l", local, "-f", join(own, "frr.conf"), "--vty_socket", own, "-i", join(own, "frr.pid"), "-P", "0"];
+    const argv = ["-n", "-Z", "-p", `${port}`, "-l", address, "-f", join(own, "frr.conf"), "--vty_socket", own, "-i", join(own, "frr.pid"), "-P", "0"];
     super("frr", own, "/usr/lib/frr/bgpd", argv);
   }
   async count(): Promise<number> {

@@ -66,7 +66,7 @@ async function main(): Promise<number> {
   const wanted = chosen(given.only, names, "scenario");
   const peers = chosen(
     given.speakers,
-    speakerNames.filter((name) => !["ours", "ours-policy", "bird-policy", "bird-add-path"].includes(name)),
+    speakerNames.filter((name) => !["ours", "ours-policy", "ours-restart", "bird-policy", "bird-add-path"].includes(name)),
     "speaker",
   );
   const runs = Number(given.runs ?? (given.quick ? 1 : 3)),

@@ -7,7 +7,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { birdPolicies, ourPolicies } from "./policy-speakers.ts";
 
-export const speakerNames = ["ours", "bird", "bird-add-path", "ours-policy", "bird-policy", "frr", "gobgp", "openbgpd"] as const;
+export const speakerNames = ["ours", "bird", "bird-add-path", "ours-policy", "bird-policy", "ours-restart", "frr", "gobgp", "openbgpd"] as const;
 export type SpeakerName = (typeof speakerNames)[number];
 
 interface Recipe {
@@ -28,6 +28,8 @@ const own = (config: string): string => readFileSync(new URL(`speakers/${config}
 /** The control socket of ours, in the scratch folder: the scenarios read its metrics. */
 export const ownSocket = (folder: string): string => join(folder, "podwayd.sock");
 const ownArgv = [join(top, "deploy/bin/podwayd.mjs"), "--topology", join(top, "topology/bench-reflector.yaml"), "--node", "rr"];
+/** A client that `ours-restart` connects to. */
+export const dialled = { address: "127.1.0.4", port: 1794 } as const;
 const bird: Recipe = {
   port: 1790,
   program: "/usr/sbin/bird",
@@ -54,6 +56,15 @@ const recipes: Record<SpeakerName, Recipe> = {
     packageName: "",
     config: "../../../topology/bench-reflector.yaml",
     make: ourPolicies,
+    versionArgv: [join(top, "deploy/bin/podwayd.mjs"), "--version"],
+    argv: (config, folder) => [ownArgv[0]!, "--topology", config, "--node", "rr", "--api", ownSocket(folder), "--state", join(folder, "state")],
+  },
+  "ours-restart": {
+    port: 1799,
+    program: process.execPath,
+    packageName: "",
+    config: "../../../topology/bench-reflector.yaml",
+    make: (text) => `${text}  - { name: frr, address: ${dialled.address}, port: ${dialled.port}, asn: 65000, client: true }\n`,
     versionArgv: [join(top, "deploy/bin/podwayd.mjs"), "--version"],
     argv: (config, folder) => [ownArgv[0]!, "--topology", config, "--node", "rr", "--api", ownSocket(folder), "--state", join(folder, "state")],
   },
