@@ -318,6 +318,24 @@ describe("peers", () => {
     ]);
   });
 
+  test("several paths and next hops of another family: neither unless asked for, each direction by itself", () => {
+    const of = (text: string): unknown[] => {
+      const { addPath, extendedNextHop } = peer(`address: 10.9.0.1, asn: 64512${text}`).peers.at(-1)!;
+      return [addPath, extendedNextHop];
+    };
+    expect([
+      of(""),
+      of(", addPath: { receive: true }"),
+      of(", addPath: { send: 4 }, extendedNextHop: true"),
+      of(", addPath: { receive: true, send: all }"),
+    ]).toEqual([
+      [undefined, undefined],
+      [{ receive: true, send: 0 }, undefined],
+      [{ receive: false, send: 4 }, true],
+      [{ receive: true, send: "all" }, undefined],
+    ]);
+  });
+
   test("BFD: over the link or over routers as the session is, unless told otherwise, and the TTL that goes with it", () => {
     const bfd = (text: string): unknown => peer(`address: 10.9.0.1, import: [all], ${text}`).peers.at(-1)!.bfd;
     expect(bfd("asn: 65001")).toBeUndefined();

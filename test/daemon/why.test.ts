@@ -1,12 +1,14 @@
 /** The sentences of `podway why` and `podway routes`, word by word. */
 import { describe, expect, test } from "vitest";
+import { type Ip, ipBytes } from "#base/ip.ts";
 import type { Prefix } from "#base/prefix.ts";
 import type { Instant } from "#base/time.ts";
 import type { Bfd } from "#daemon/bfd-task.ts";
-import type { KernelView, LeaseView, RouteQuery, WhyView } from "#daemon/control.ts";
+import type { KernelView, LeaseView, RouteQuery, RouteView, WhyView } from "#daemon/control.ts";
 import { viewPeers } from "#daemon/peer-view.ts";
 import { routeViewLimits, viewRoutes } from "#daemon/route-view.ts";
 import { explainWhy } from "#daemon/why.ts";
+import { encodeUpdate } from "#wire/bgp/update.ts";
 import { peerOf } from "../bgp/settings-of.ts";
 import { driverSettings } from "./lease-driver-settings.ts";
 import { announcement } from "./messages.ts";
@@ -145,29 +147,9 @@ describe("why", () => {
 });
 
 describe("routes", () => {
-  const shown = async (query: RouteQuery): Promise<readonly string[] | string> => {
-    const answer = await viewRoutes(ready().speaker, query);
-    return answer.ok ? answer.value.routes.map(({ prefix, peer, nextHop, best }) => `${prefix} ${peer} ${nextHop}${best ? " best" : ""}`) : answer.fault.text;
-  };
-  test.each([
-    [{}, ["10.42.1.0/24 n1 10.0.0.21 best", "10.42.3.0/24 n3 10.0.0.23 best", "0.0.0.0/0 tor 192.0.2.1 best", "10.42.9.0/24 local 10.0.0.1 best"]],
-    [{ prefix: "10.42.1.0/24", all: true }, ["10.42.1.0/24 n2 10.0.0.22", "10.42.1.0/24 n1 10.0.0.21 best"]],
-    [{ prefix: "10.42.1.77/24" }, ["10.42.1.0/24 n1 10.0.0.21 best"]],
-    [{ receivedFrom: "n2" }, ["10.42.1.0/24 n2 10.0.0.22"]],
-    [{ sentTo: "tor" }, ["10.42.1.0/24 n1 10.0.0.1 best", "10.42.3.0/24 n3 10.0.0.1 best", "10.42.9.0/24 local 10.0.0.1 best"]],
-    [{ family: "ipv6" }, []],
-    [{ prefix: "10.99.0.0/16" }, []],
-    [
-      { prefix: "10.42.0.0/16", longer: true, family: "ipv4" },
-      ["10.42.1.0/24 n1 10.0.0.21 best", "10.42.3.0/24 n3 10.0.0.23 best", "10.42.9.0/24 local 10.0.0.1 best"],
-    ],
-    [{ prefix: "::/0", longer: true }, []],
-    [{ receivedFrom: "n2", best: true }, []],
-    [{ receivedFrom: "n1", best: true }, ["10.42.1.0/24 n1 10.0.0.21 best"]],
-    [{ offset: 2, limit: 1 }, ["0.0.0.0/0 tor 192.0.2.1 best"]],
-  ] as const)("%j", async (query, lines) => {
-    expect(await shown(query)).toEqual(lines);
-  });
+  const shown = async (bench: SpeakerBench, query: RouteQuery): Promise<unknown[]> =>
+    (await routes(bench, query)).map(({ pathId, nextHop, best }) => [pathId, nextHop, best]).toSorted();
+
   test("an unknown peer and a bad prefix are one sentence", async () => {
     expect(await shown({ sentTo: "nobody" })).toBe('there is no peer "nobody"; `podway peers` lists them.');
     expect(await shown({ prefix: "10.42.0.0/33" })).toBe('"10.42.0.0/33" is no prefix; write it like 10.42.0.0/24.');
@@ -191,5 +173,59 @@ describe("routes", () => {
   test("the limit bounds what is shown, not what is counted", async () => {
     const answer = await viewRoutes(ready().speaker, { limit: 1 });
     expect(answer).toMatchObject({ ok: true, value: { total: 4, routes: [{ prefix: "10.42.1.0/24" }] } });
+  });
+});
+
+describe("several paths of one prefix (RFC 7911)", () => {
+  const addPath = [{ afi: 1, safi: 1, receive: true, send: true }];
+  const several = peerOf("n1", "10.0.0.11", { passive: true, families, addPath: { receive: true, send: 0 } }),
+    reader = peerOf("n2", "10.0.0.12", { passive: true, families, addPath: { receive: false, send: "all" } });
+  const path = (pathId: number, nextHop: string, localPref: number): Uint8Array =>
+    encodeUpdate(
+      { attributes: { origin: 0, asPath: [], nextHop: ipBytes(nextHop as Ip), localPref }, nlri: [{ prefix: "10.42.1.0/24" as Prefix, pathId }] },
+      { fourOctetAs: true },
+    );
+  const made = (): SpeakerBench => {
+    const bench = new SpeakerBench([several, reader, plain], policies);
+    bench.connect(several, { addPath });
+    bench.connect(reader, { addPath });
+    bench.connect(plain);
+    bench.say(several.address, path(0, "10.0.0.31", 100), path(7, "10.0.0.32", 90));
+    bench.settle();
+    return bench;
+  };
+  const routes = async (bench: SpeakerBench, query: RouteQuery): Promise<readonly RouteView[]> => {
+    const answer = await viewRoutes(bench.speaker, query);
+    if (!answer.ok) throw new Error(answer.fault.text);
+    return answer.value.routes;
+  };
+  const shown = (bench: SpeakerBench, query: RouteQuery): unknown[] =>
+    routes(bench, query)
+      .map(({ pathId, nextHop, best }) => [pathId, nextHop, best])
+      .toSorted();
+
+  test("routes: with the peer's identifiers as received, with ours as sent, without any where there are none", async () => {
+    const bench = made();
+    expect(await shown(bench, { receivedFrom: "n1" })).toEqual([
+      [0, "10.0.0.31", true],
+      [7, "10.0.0.32", false],
+    ]);
+    const sent = await routes(bench, { sentTo: "n2" });
+    expect(sent.map(({ nextHop, best, peer }) => [nextHop, best, peer]).toSorted()).toEqual([
+      ["10.0.0.31", true, "n1"],
+      ["10.0.0.32", false, "n1"],
+    ]);
+    expect(new Set(sent.map(({ pathId }) => pathId)).size).toBe(2);
+    expect(sent.every(({ pathId }) => pathId !== null && pathId > 1)).toBe(true);
+    expect(await shown(bench, { sentTo: "n3" })).toEqual([[null, "10.0.0.31", true]]);
+  });
+
+  test("why: which paths win over which, and who was told which", async () => {
+    const bench = made(),
+      [best, other] = (await routes(bench, { sentTo: "n2" })).toSorted((a, b) => Number(b.best) - Number(a.best)),
+      { text } = why("10.42.1.0/24", { bench });
+    expect(text).toContain("It wins over the path from n1 #7 by highest LOCAL_PREF (RFC 4271 §9.1.1).");
+    expect(text).toMatch(new RegExp(`Told to n2 \\(2 paths (#${best!.pathId} #${other!.pathId}|#${other!.pathId} #${best!.pathId}), RFC 7911\\), n3\\.`));
+    expect(text).toContain("Not told to n1: it is where the route came from (RFC 4456 §6).");
   });
 });
