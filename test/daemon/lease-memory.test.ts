@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
@@ -51,12 +51,8 @@ const saved = (path: string): string => {
     return "";
   }
 };
-const never: Store = new Proxy({} as Store, {
-  get: (_, name) => (name === "watch" ? (): AsyncIterable<never> => silence() : () => new Promise(() => undefined)),
-});
-async function* silence(): AsyncGenerator<never, void> {
-  await new Promise(() => undefined);
-}
+const silence = (): AsyncIterable<never> => ({ [Symbol.asyncIterator]: () => ({ next: () => new Promise(() => undefined) }) });
+const never: Store = new Proxy({} as Store, { get: (_, name) => (name === "watch" ? silence : () => new Promise(() => undefined)) });
 
 test("a claim is on the disk at once: who dies right after it starts with it, though the store is away", async () => {
   const store = await createMemoryStore({ clock: systemClock }),
@@ -69,7 +65,6 @@ test("a claim is on the disk at once: who dies right after it starts with it, th
   // Nothing of its end is written: the second one finds what the first one left when it was killed.
   const left = directory(),
     cidr = held(first);
-  const { cpSync } = await import("node:fs");
   cpSync(path, left, { recursive: true });
   const second = start(never, left);
   await until(() => held(second) !== undefined);
