@@ -147,9 +147,29 @@ describe("why", () => {
 });
 
 describe("routes", () => {
-  const shown = async (bench: SpeakerBench, query: RouteQuery): Promise<unknown[]> =>
-    (await routes(bench, query)).map(({ pathId, nextHop, best }) => [pathId, nextHop, best]).toSorted();
-
+  const shown = async (query: RouteQuery): Promise<readonly string[] | string> => {
+    const answer = await viewRoutes(ready().speaker, query);
+    return answer.ok ? answer.value.routes.map(({ prefix, peer, nextHop, best }) => `${prefix} ${peer} ${nextHop}${best ? " best" : ""}`) : answer.fault.text;
+  };
+  test.each([
+    [{}, ["10.42.1.0/24 n1 10.0.0.21 best", "10.42.3.0/24 n3 10.0.0.23 best", "0.0.0.0/0 tor 192.0.2.1 best", "10.42.9.0/24 local 10.0.0.1 best"]],
+    [{ prefix: "10.42.1.0/24", all: true }, ["10.42.1.0/24 n2 10.0.0.22", "10.42.1.0/24 n1 10.0.0.21 best"]],
+    [{ prefix: "10.42.1.77/24" }, ["10.42.1.0/24 n1 10.0.0.21 best"]],
+    [{ receivedFrom: "n2" }, ["10.42.1.0/24 n2 10.0.0.22"]],
+    [{ sentTo: "tor" }, ["10.42.1.0/24 n1 10.0.0.1 best", "10.42.3.0/24 n3 10.0.0.1 best", "10.42.9.0/24 local 10.0.0.1 best"]],
+    [{ family: "ipv6" }, []],
+    [{ prefix: "10.99.0.0/16" }, []],
+    [
+      { prefix: "10.42.0.0/16", longer: true, family: "ipv4" },
+      ["10.42.1.0/24 n1 10.0.0.21 best", "10.42.3.0/24 n3 10.0.0.23 best", "10.42.9.0/24 local 10.0.0.1 best"],
+    ],
+    [{ prefix: "::/0", longer: true }, []],
+    [{ receivedFrom: "n2", best: true }, []],
+    [{ receivedFrom: "n1", best: true }, ["10.42.1.0/24 n1 10.0.0.21 best"]],
+    [{ offset: 2, limit: 1 }, ["0.0.0.0/0 tor 192.0.2.1 best"]],
+  ] as const)("%j", async (query, lines) => {
+    expect(await shown(query)).toEqual(lines);
+  });
   test("an unknown peer and a bad prefix are one sentence", async () => {
     expect(await shown({ sentTo: "nobody" })).toBe('there is no peer "nobody"; `podway peers` lists them.');
     expect(await shown({ prefix: "10.42.0.0/33" })).toBe('"10.42.0.0/33" is no prefix; write it like 10.42.0.0/24.');
@@ -199,10 +219,8 @@ describe("several paths of one prefix (RFC 7911)", () => {
     if (!answer.ok) throw new Error(answer.fault.text);
     return answer.value.routes;
   };
-  const shown = (bench: SpeakerBench, query: RouteQuery): unknown[] =>
-    routes(bench, query)
-      .map(({ pathId, nextHop, best }) => [pathId, nextHop, best])
-      .toSorted();
+  const shown = async (bench: SpeakerBench, query: RouteQuery): Promise<unknown[]> =>
+    (await routes(bench, query)).map(({ pathId, nextHop, best }) => [pathId, nextHop, best]).toSorted();
 
   test("routes: with the peer's identifiers as received, with ours as sent, without any where there are none", async () => {
     const bench = made();
