@@ -163,6 +163,13 @@ function gauges(telemetry: Telemetry, speaker: Speaker, driver: PeersDriver): vo
   telemetry.gauge("podway_bgp_malformed_updates_total", "Malformed UPDATEs by peer and treatment (RFC 7606); configured: as an operator wishes.", () =>
     countErrors(speaker),
   );
+  telemetry.gauge("podway_bgp_paths_refused", "Paths beyond those a peer may announce for one prefix (RFC 7911), by peer; of its session.", () =>
+    speaker.neighbours.info().flatMap(({ id, name }) => {
+      const value = speaker.rib.overflowsOf(id);
+      return value > 0 ? [{ labels: { peer: name }, value }] : [];
+    }),
+  );
+  telemetry.gauge("podway_bgp_too_long_total", "Routes not told for want of room in a message (RFC 8654).", () => speaker.rib.tooLong);
   telemetry.gauge("podway_bgp_attribute_sets", "Attribute sets held.", () => speaker.rib.attributes.live);
   telemetry.gauge("podway_bgp_longest_turn_seconds", "The longest turn of the speaker so far.", () => driver.longestTurnMillis / 1000);
   telemetry.gauge("podway_bgp_longest_turn_cpu_seconds", "The most CPU time one turn of the speaker took so far.", () => driver.longestTurnCpuMillis / 1000);

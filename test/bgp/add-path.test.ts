@@ -298,7 +298,7 @@ describe("messages of up to 65,535 octets (RFC 8654)", () => {
     one.announce(1, large(50_000), prefix);
     one.announce(1, base, "10.2.0.0/16");
     one.settle();
-    expect([one.told(2).get(prefix)!.length > 100_000, one.told(3).size]).toEqual([true, 1]);
+    expect([one.told(2).get(prefix)!.length > 100_000, one.told(3).size, one.rib.tooLong]).toEqual([true, 1, 2]);
   });
 
   test("what may be discarded is left out before a route is not told (RFC 8654 §4)", () => {

@@ -120,6 +120,8 @@ export class Rib {
   #notes: Note[] = [];
   #now = 0 as Instant;
   #steps = 0;
+  /** How often a route was not told for want of room in a message (RFC 8654 §4), since we run. */
+  tooLong = 0;
   #turn = 0;
 
   constructor(settings: RibSettings) {
@@ -583,6 +585,7 @@ export class Rib {
   }
 
   #sayTooLong(prefix: Prefix, count: number): void {
+    this.tooLong += count;
     const others = count > 1 ? ` and ${count - 1} more` : "";
     const text = `the attributes of a route leave no room for it in a message, so it is withdrawn${others} (RFC 8654 §4)`;
     this.#notes.push(note("warn", "bgp.too-long", text, { prefix }));
