@@ -61,6 +61,7 @@ export const daemonFaults: readonly Fault[] = [
       return undefined;
     },
   },
+  { name: "kill-n1-300s", what: "SIGKILL of n1, away for 300 s", loss: "none", run: (scene) => away(scene, "n1", 300) },
   ...(["n1", "rr1"] as const).map((name): Fault => ({
     name: `term-${name}`,
     what: `SIGTERM of ${name}, started again after 1 s`,
