@@ -189,9 +189,9 @@ describe("maxPrefixes", () => {
 describe("a restart of ours", () => {
   test("what we originate is told at once, without End-of-RIB; what others told waits; taken back, it is withdrawn", () => {
     const one = new RibPeers();
-    one.rib.deferral.begin([1, 2], false, 60_000, one.now);
     const terms = { gracefulRestart: restartOf([0, 1]) };
-    one.rib.originate("10.9.0.0/24" as never);
+    one.rib.originate("10.9.0.0/24" as never); // known before anybody said that this is a restart
+    one.rib.deferral.begin([1, 2], false, 60_000, one.now);
     one.up(1, termsOf(1, "client", terms));
     one.up(2, termsOf(2, "non-client", terms));
     one.announce(1, { ...from(1), asPath: [], localPref: 100 }, prefix);

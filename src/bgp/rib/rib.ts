@@ -207,17 +207,36 @@ export class Rib {
     const ask: number[] = [],
       reset = new Set<number>();
     for (const peer of this.#session.keys()) {
-      const session = sessionOf(peer),
-        terms = this.peers.terms[peer];
-      if (!session || !terms || this.peers.up[peer] === 0) continue;
+      const session = sessionOf(peer);
+      if (!session || !this.peers.terms[peer] || this.peers.up[peer] === 0) continue;
       this.#session.set(peer, session);
-      const judgedAnew = [this.#useImport(peer, terms, session), this.#useTreatments(peer, session)];
+      const isOther = this.#useRole(peer, session),
+        terms = this.peers.terms[peer]!;
+      const judgedAnew = [isOther, this.#useImport(peer, terms, session), this.#useTreatments(peer, session)];
       if (!judgedAnew.includes(true)) continue;
       if (terms.routeRefresh) ask.push(peer);
       else reset.add(peer);
     }
     for (const family of [ipv4Unicast, ipv6Unicast] as const) for (const peer of this.#regroup(family)) reset.add(peer);
     return { ask: ask.filter((peer) => !reset.has(peer)), reset: [...reset] };
+  }
+
+  /**
+   * Client and non-client are what we call an internal peer: nothing of it was agreed upon in OPENs, so the session stays. Others are
+   * told of its routes by the other rule from now on (RFC 4456 §6). True if it is another.
+   */
+  #useRole(peer: number, { role }: SessionSettings): boolean {
+    const terms = this.peers.terms[peer]!;
+    if (role === terms.role || role === "external" || terms.role === "external") return false;
+    this.peers.terms[peer] = { ...terms, role };
+    this.peers.role[peer] = roleNumber(role);
+    for (const rib of this.ribs) {
+      const { adjRibIn } = rib,
+        groups = [...this.#groups[rib.family].values()];
+      for (let path = 0; path < adjRibIn.end; path++)
+        if (adjRibIn.isUsed(path) && adjRibIn.peer[path] === peer) for (const group of groups) group.owe(adjRibIn.prefix[path]!);
+    }
+    return true;
   }
 
   /** A group whose members change alike is told anew in place, and others move. Answers those who cannot do so in their session. */
@@ -230,7 +249,8 @@ export class Rib {
       const keys = members.map(({ terms, session }) => this.#groupKey(family, terms, session)),
         next = keys[0];
       if (next === undefined || keys.every((each) => each === key)) continue;
-      if (groups.has(next) || keys.some((each) => each !== next)) {
+      const isOtherRole = members[0]!.terms.role !== roleNames[group.role];
+      if (isOtherRole || groups.has(next) || keys.some((each) => each !== next)) {
         for (const { peer, terms, session } of members.filter((_, i) => keys[i] !== key))
           if (!this.#moveTo(this.#group(family, terms, session), peer, group)) strays.push(peer);
         continue;
@@ -398,6 +418,10 @@ export class Rib {
   hasToldAll(peer: number): boolean {
     return this.peers.up[peer] === 1 && this.#stale.hasToldAll(peer);
   }
+  /** True if the peer is up and was given our End-of-RIB for every family of its session, and nothing again since. */
+  wasToldAll(peer: number): boolean {
+    return this.peers.up[peer] === 1 && this.#groupOf.every((groups) => groups.get(peer)?.hasToldAll(peer) ?? true);
+  }
   /** Prefixes a peer announced and that are not held: a loop, or refused by policy. Counted since its session began. */
   refusedOf(peer: number): number {
     return this.#ingest.refusedOf(peer);
@@ -515,7 +539,7 @@ export class Rib {
     if (known) return known;
     const group = this.#makeGroup(this.ribs[family], roleNumber(terms.role), this.makeExporter(family, terms, session), messageForm(family, terms));
     this.#groups[family].set(key, group);
-    if (this.deferral.isDeferring(this.#now)) for (const prefix of this.#own[family]) group.oweNow(prefix);
+    if (this.deferral.isDeferring(this.#now)) for (const prefix of this.#own[family]) this.#tellNow(this.ribs[family], prefix);
     return group;
   }
 
