@@ -159,7 +159,7 @@ export const mutants: readonly Mutant[] = [
     instead: "",
     tests: [model],
   },
-  { name: "Adj-RIB-Out not written", file: "src/bgp/reflector/update-group.ts", text: "told.put(prefix, set, this.#from);", instead: "", tests: [model] },
+  { name: "Adj-RIB-Out not written", file: "src/bgp/reflector/update-group.ts", text: "told.put(id, set, this.#from);", instead: "", tests: [model] },
   { name: "stale paths not swept", file: "src/bgp/rib/sweep.ts", text: "    this.#next.set(peer, olderThan);", instead: "", tests: [model] },
   {
     name: "a gap in the prefix index closed wrongly",
@@ -170,9 +170,9 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "own AS not put in front towards the outside",
-    file: "src/bgp/reflector/export.ts",
-    text: "asPath: prependAs(values.asPath ?? [], asn)",
-    instead: "asPath: asn === 0 ? prependAs([], asn) : (values.asPath ?? [])",
+    file: "src/bgp/reflector/edge.ts",
+    text: "path = prependAs(override === undefined ? before : replaceAs(before, override, asn), asn);",
+    instead: "path = override === undefined ? before : replaceAs(before, override, asn);",
     tests: [model],
   },
   {
@@ -343,8 +343,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: "stale paths of a peer that came back stay after its End-of-RIB",
     file: "src/bgp/rib/stale.ts",
-    text: "    complete.add(family);\n    this.#sweepOld(peer, family);",
-    instead: "    complete.add(family);",
+    text: "    this.#endLongLived(peer, family);\n    this.#sweepOld(peer, family);",
+    instead: "    this.#endLongLived(peer, family);",
     tests: [],
     seeds: 2,
   },
