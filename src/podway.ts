@@ -1,7 +1,11 @@
 /** Entry of `podway`: the command line, the labs and what works on this machine itself, joined. */
 import { buildProgram, runProgram } from "#cli/main.ts";
 
-const program = buildProgram(async () => ({ examine: (await import("#host/doctor.ts")).examine, depart: (await import("#host/leave.ts")).depart }));
+const program = buildProgram(async () => ({
+  examine: (await import("#host/doctor.ts")).examine,
+  depart: (await import("#host/leave.ts")).depart,
+  ...(await import("#host/cni-files.ts")),
+}));
 if (needsLabs(process.argv.slice(2))) (await import("#lab/cli.ts")).addLabCommands(program);
 await runProgram(program, process.argv);
 

@@ -1,4 +1,5 @@
 /** Pods' links over rtnetlink: steps of overlay/attach.ts carried out on both ends, each end through a socket in its own namespace. */
+import { setTimeout as pause } from "node:timers/promises";
 import { getSystemErrorMessage } from "node:util";
 import { type CallerFault, callerFault, type Fault, FaultError, type WorldFault, worldFault } from "#base/fault.ts";
 import type { Ip, Mac } from "#base/ip.ts";
@@ -14,6 +15,8 @@ import { writeSysctl } from "./sysctl.ts";
 
 /** One answer or one page of a dump of a pod's few entries. */
 const socketOctets = 64 * 1024;
+/** Between two looks at a route. */
+const wayMillis = 10;
 const errno = { exists: 17, noDevice: 19 } as const;
 /** RTPROT_STATIC: what is in a pod is nobody's to sweep. */
 const podRouteProtocol = 4;
@@ -96,6 +99,23 @@ export class PodLinks {
 
   /** The device a packet to `target` would leave by; undefined if by none (a blackhole, or no route). */
   async wayTo(target: Ip): Promise<string | undefined> {
+    const index = await this.#wayTo(target);
+    if (index === undefined) return undefined;
+    const links = await this.#node.dump((into, sequence) => encodeGetLink(into, sequence), readLink);
+    return links.find((link) => link.index === index)?.name;
+  }
+  /**
+   * Resolves once packets to `target` leave by `device`; false if they do not within `millis`. A device that was made again under its old
+   * name took the route with it, and whoever writes routes hears of that a moment later.
+   */
+  async leads(target: Ip, device: string, millis: number): Promise<boolean> {
+    const link = await find(this.#node, device);
+    for (const end = performance.now() + millis; link !== undefined && performance.now() < end; await pause(wayMillis))
+      if ((await this.#wayTo(target)) === link.index) return true;
+    return false;
+  }
+
+  async #wayTo(target: Ip): Promise<number | undefined> {
     let index: number | undefined,
       length = 0;
     await this.#node.batch([(into, sequence) => encodeLookupRoute(into, sequence, target)], (bytes, message) => {
@@ -105,9 +125,7 @@ export class PodLinks {
       length = Number(route.value.prefix.split("/")[1]);
     });
     const isHost = length === (target.includes(":") ? 128 : 32);
-    if (index === undefined || !isHost) return undefined;
-    const links = await this.#node.dump((into, sequence) => encodeGetLink(into, sequence), readLink);
-    return links.find((link) => link.index === index)?.name;
+    return isHost ? index : undefined;
   }
 
   async #makeIn(link: PodLink, pod: End | undefined, steps: readonly PodLinkStep[]): Promise<Fault | undefined> {

@@ -4,6 +4,7 @@ import { spawnSync } from "node:child_process";
 import { setTimeout as pause } from "node:timers/promises";
 import { type Command, Option } from "commander";
 import type { Check, Departure, HostQuestion } from "#base/check.ts";
+import type { CniFilesAnswer, CniFilesQuestion } from "#base/cni-files.ts";
 import { callerFault, FaultError } from "#base/fault.ts";
 import { controlPaths, type DocumentView, type StatusView } from "#daemon/control.ts";
 import { type DoneView, operatorPaths } from "#daemon/operator-control.ts";
@@ -20,6 +21,8 @@ const stopMillis = 20_000;
 export interface Host {
   examine(question: HostQuestion): Promise<readonly Check[]>;
   depart(question: HostQuestion): Promise<Departure>;
+  installCni(question: CniFilesQuestion): Promise<CniFilesAnswer>;
+  uninstallCni(question: CniFilesQuestion): Promise<CniFilesAnswer>;
 }
 
 interface HostOptions {

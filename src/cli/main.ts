@@ -3,6 +3,7 @@ import { Command, CommanderError } from "commander";
 import { type Fault, FaultError } from "#base/fault.ts";
 import { addCompletion } from "./completion.ts";
 import { addDaemonVerbs } from "./daemon-verbs.ts";
+import { addCniVerbs } from "./cni-verbs.ts";
 import { addDocumentVerbs, addManualVerbs } from "./document-verbs.ts";
 import { addHostVerbs, type Host } from "./host-verbs.ts";
 import { addHistoryVerbs, addNodeVerbs } from "./operator-verbs.ts";
@@ -37,6 +38,7 @@ export function buildProgram(host: () => Promise<Host>): Command {
   addHistoryVerbs(program);
   addNodeVerbs(program);
   addIpVerbs(program);
+  addCniVerbs(program, host);
   addHostVerbs(program, host);
   addPolicyVerbs(program);
   addImportVerbs(program);

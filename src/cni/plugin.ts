@@ -1,46 +1,31 @@
 /**
  * `podway-cni`, and under the name `podway-ipam` the IPAM plugin for other people's links: a CNI plugin (specification 0.1 to
  * 1.1) that asks the daemon and prints what it says. It decides nothing and keeps nothing, so upgrading it is copying one file:
- * `podway cni install` strips its types and writes it where runtimes look. It imports two modules of Node and nothing of ours,
- * for a runtime waits for every millisecond of it.
+ * `podway cni install` strips its types and writes it where runtimes look. With exchange.ts it becomes one file that imports two
+ * modules of Node and nothing of ours, for a runtime waits for every millisecond of it. While no daemon runs, a DEL removes the
+ * link itself and leaves a file for the daemon's start (daemon/pod-spool.ts).
  *
  * In: CNI_* of the environment, the network configuration on standard input. Out: a result, or { code, msg, details } and exit 1.
  */
-import { readFileSync } from "node:fs";
-import { connect } from "node:net";
+import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { CniError, code, codeOf, exchange, NoDaemon } from "./exchange.ts";
 
 const versions = ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"];
 const newest = "1.1.0";
 const defaultSocket = "/run/podway/podwayd.sock";
-/** A runtime gives up after minutes; the daemon answers in milliseconds or is not well. */
-const answerMillis = 30_000;
-/** Codes of the specification, and from 100 on our own. */
-const code = { version: 1, field: 2, container: 3, environment: 4, io: 5, decode: 6, config: 7, later: 11, notAvailable: 50 };
-const codeOf: Readonly<Record<string, number>> = {
-  "ipam.try-later": code.later,
-  "ipam.exhausted": 101,
-  "ipam.taken": 102,
-  "ipam.not-in-pool": 103,
-  "ipam.no-such-pool": code.config,
-  "ipam.not-permitted": 104,
-  "ipam.quota": 105,
-  "ipam.unknown": 106,
-  "attach.no-netns": code.container,
-  "attach.exists": 107,
-  "attach.differs": 108,
-  "attach.failed": 109,
-};
-
+const defaultSpool = "/var/lib/podway/cni-spool";
 /** As it stands on standard input. */
 interface GivenConfig {
   readonly cniVersion?: string;
   readonly name?: string;
   readonly socket?: string;
+  /** Folder for deletions that no daemon could be told. */
+  readonly spool?: string;
   readonly pools?: readonly string[];
   readonly mtu?: number;
   readonly routes?: readonly { readonly dst: string; readonly gw?: string }[];
   readonly dns?: object;
-  readonly ipam?: { readonly socket?: string; readonly pools?: readonly string[]; readonly routes?: readonly { readonly dst: string; readonly gw?: string }[] };
+  readonly ipam?: Pick<GivenConfig, "socket" | "spool" | "pools" | "routes">;
   readonly args?: { readonly cni?: { readonly ips?: readonly string[]; readonly labels?: readonly { readonly key: string; readonly value: string }[] } };
   readonly runtimeConfig?: RuntimeConfig;
   readonly prevResult?: {
@@ -73,16 +58,6 @@ interface Answer {
   readonly mac: string;
   readonly hostDevice: string;
   readonly hostMac: string;
-}
-
-class CniError extends Error {
-  readonly code: number;
-  readonly details: string;
-  constructor(number: number, text: string, details = "") {
-    super(text);
-    this.code = number;
-    this.details = details;
-  }
 }
 
 const env = process.env;
@@ -230,10 +205,48 @@ function portMapping(given: Readonly<Record<string, unknown>>): object {
   return { hostPort: lower.hostport, containerPort: lower.containerport, protocol, ...(lower.hostip ? { hostIp: lower.hostip } : {}) };
 }
 
-/** DEL succeeds on what is not there, and without a daemon: what it would have to do then is done by the next GC or check. */
+/** DEL succeeds on what is not there, and without a daemon. */
 async function del(config: NetworkConfig): Promise<void> {
-  const query = new URLSearchParams(key()).toString();
-  await ask(config, "DELETE", `${isIpam ? "/v1/addresses" : "/v1/attachments"}?${query}`);
+  const target = `${isIpam ? "/v1/addresses" : "/v1/attachments"}?${new URLSearchParams(key()).toString()}`;
+  try {
+    await ask(config, "DELETE", target);
+  } catch (error) {
+    if (!(error instanceof NoDaemon)) throw error;
+    const left = leaveDeletion(config, error);
+    if (!isIpam) await removeLink();
+    // A daemon that started meanwhile may have looked into the folder before.
+    const isTold = await ask(config, "DELETE", target).then(
+      () => true,
+      () => false,
+    );
+    if (isTold && left !== undefined) rmSync(left, { force: true });
+  }
+}
+
+/** Writes down for the daemon what it is to free. Its folder is not there: no daemon ever ran here, or it left, and nothing is held. */
+function leaveDeletion({ spool, ipam }: NetworkConfig, why: CniError): string | undefined {
+  const { containerId, ifname } = key(),
+    folder = (isIpam ? ipam?.spool : undefined) ?? spool ?? defaultSpool;
+  const path = `${folder}/${containerId}@${ifname}`;
+  try {
+    writeFileSync(`${path}.new`, JSON.stringify({ containerId, ifname, netns: env.CNI_NETNS || null }), { flush: true, mode: 0o644 });
+    renameSync(`${path}.new`, path);
+    return path;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw new CniError(code.later, `${why.message}, and ${folder} takes no note of the deletion`, (error as Error).message);
+  }
+}
+
+/** The node's end by the name that daemon/pod-view.ts gives it, if its alias says that it is this pod's; the pod's end goes with it. */
+async function removeLink(): Promise<void> {
+  const { containerId, ifname } = key();
+  const [{ createHash }, { spawnSync }] = await Promise.all([import("node:crypto"), import("node:child_process")]);
+  const device = `pw${createHash("sha256").update(`${containerId}/${ifname}`).digest("hex").slice(0, 11)}`;
+  // Without iproute2 the daemon removes it when it starts. (/sys may show another namespace than ours.)
+  const seen = spawnSync("ip", ["-o", "link", "show", "dev", device], { encoding: "utf8" });
+  if (seen.status !== 0 || !seen.stdout.includes(`alias podway pod ${containerId} ${ifname}`)) return;
+  spawnSync("ip", ["link", "delete", "dev", device], { stdio: "ignore" });
 }
 
 async function check(config: NetworkConfig): Promise<void> {
@@ -327,65 +340,6 @@ async function ask<T>(config: NetworkConfig, method: string, path: string, body?
   if (number === 200) return answer;
   const { error } = answer;
   throw new CniError(codeOf[error?.code ?? ""] ?? (number >= 500 ? code.later : code.config), error?.text ?? `podwayd answered ${number}`, error?.code);
-}
-
-/** HTTP/1.1 over the unix socket by hand: `node:http` costs a runtime ten milliseconds a call. */
-function exchange(path: string, method: string, target: string, body?: object): Promise<{ readonly status: number; readonly text: string }> {
-  const content = body === undefined ? "" : JSON.stringify(body);
-  const head = [
-    `${method} ${target} HTTP/1.1`,
-    "host: podwayd",
-    "connection: close",
-    `content-length: ${Buffer.byteLength(content)}`,
-    "content-type: application/json",
-  ];
-  return new Promise((resolve, reject) => {
-    const later = (text: string): void => reject(new CniError(code.later, text));
-    const socket = connect(path);
-    const chunks: Buffer[] = [];
-    socket.setTimeout(answerMillis, () => socket.destroy(new Error(`podwayd at ${path} has not answered for ${answerMillis / 1000} s`)));
-    socket.on("connect", () => socket.write(`${head.join("\r\n")}\r\n\r\n${content}`));
-    socket.on("data", (chunk: Buffer) => chunks.push(chunk));
-    socket.on("error", (error: NodeJS.ErrnoException) =>
-      later(
-        error.code === "ENOENT" || error.code === "ECONNREFUSED" ? `podwayd does not run: nothing listens at ${path}` : `podwayd at ${path}: ${error.message}`,
-      ),
-    );
-    socket.on("end", () => {
-      const answer = readAnswer(Buffer.concat(chunks));
-      if (answer) resolve(answer);
-      else later(`podwayd at ${path} ended in the middle of its answer`);
-    });
-  });
-}
-
-/** Status and body; undefined if it is not whole. */
-function readAnswer(bytes: Buffer): { readonly status: number; readonly text: string } | undefined {
-  const headEnd = bytes.indexOf("\r\n\r\n");
-  if (headEnd < 0) return undefined;
-  const head = bytes.toString("latin1", 0, headEnd),
-    rest = bytes.subarray(headEnd + 4);
-  const status = Number(/^HTTP\/1\.1 (\d{3})/.exec(head)?.[1] ?? 0);
-  if (/^transfer-encoding: chunked$/im.test(head)) {
-    const whole = unchunked(rest);
-    return whole && { status, text: whole.toString("utf8") };
-  }
-  const length = Number(/^content-length: (\d+)$/im.exec(head)?.[1] ?? rest.length);
-  return rest.length < length ? undefined : { status, text: rest.toString("utf8", 0, length) };
-}
-
-/** RFC 9112 §7.1, without trailers. */
-function unchunked(bytes: Buffer): Buffer | undefined {
-  const parts: Buffer[] = [];
-  for (let at = 0; ;) {
-    const lineEnd = bytes.indexOf("\r\n", at);
-    if (lineEnd < 0) return undefined;
-    const size = parseInt(bytes.toString("latin1", at, lineEnd), 16);
-    if (size === 0) return Buffer.concat(parts);
-    if (!(size > 0) || lineEnd + 2 + size > bytes.length) return undefined;
-    parts.push(bytes.subarray(lineEnd + 2, lineEnd + 2 + size));
-    at = lineEnd + 4 + size;
-  }
 }
 
 await main();

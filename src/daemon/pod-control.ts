@@ -64,12 +64,16 @@ export interface AllocateRequest extends AttachmentKey {
   readonly namespace?: string;
   /** Words for people, shown by lists: pod name and such. At most 16, 256 characters each. */
   readonly labels?: Readonly<Record<string, string>>;
+  /** Of `addresses`, those that these hold without a link pass to this one, all in one step: Docker asks for an address before it names the endpoint. */
+  readonly takes?: readonly AttachmentKey[];
 }
 
 export interface AttachRequest extends AllocateRequest {
   /** Path of the network namespace. Absent: both ends of the veth stay here and the caller moves `containerDevice` (Docker). */
   readonly netns?: string;
   readonly mtu?: number;
+  /** One of a family, instead of the pools': two links of one container need two. */
+  readonly gateways?: readonly string[];
   /** Routes inside instead of the default route; `gateway` absent: the pod's own. */
   readonly routes?: readonly { readonly destination: string; readonly gateway?: string }[];
 }

@@ -30,9 +30,9 @@ import type {
   ReleaseRequest,
   WhoView,
 } from "./pod-control.ts";
-import { readAddress, readAllocation, readKey } from "./pod-request.ts";
+import { readAddress, readAllocation, readKey, readLink } from "./pod-request.ts";
 import { choosePools, mtuOf, podPool } from "./pod-rules.ts";
-import { linkNames, linkOf, viewAddress, viewAllocation, viewAttachment, viewPool, viewWho } from "./pod-view.ts";
+import { fitsQuery, linkNames, linkOf, viewAddress, viewAllocation, viewAttachment, viewPool, viewWho } from "./pod-view.ts";
 import { findDifferences, registerPodGauges } from "./pod-watch.ts";
 import { readRoutes } from "./pod-routes.ts";
 
@@ -175,14 +175,8 @@ export class PodPart implements PodControl {
     return ok({ removed, failures });
   }
 
-  addresses({ pool, owner, node, namespace }: AddressQuery): readonly AddressView[] {
-    const all = [...this.#machine.records()].map((record) => viewAddress(record, this.#settings.node));
-    const fits = (view: AddressView): boolean =>
-      (pool ?? view.pool) === view.pool &&
-      (owner ?? view.owner) === view.owner &&
-      (node ?? view.node) === view.node &&
-      (namespace ?? view.namespace) === view.namespace;
-    return all.filter(fits);
+  addresses(query: AddressQuery): readonly AddressView[] {
+    return [...this.#machine.records()].map((record) => viewAddress(record, this.#settings.node)).filter((view) => fitsQuery(view, query));
   }
 
   who(text: string): Outcome<WhoView, Extract<Fault, { whose: "caller" }>> {
@@ -324,7 +318,9 @@ export class PodPart implements PodControl {
     if (had.length > 0 && (await links.seeNode(linkNames(key).hostDevice)) !== undefined && had[0]!.link?.netns === (request.netns ?? null))
       return ok(viewAttachment(this.#settings.pools, had));
     const mtu = request.mtu ?? this.#mtu(had[0]?.pool ?? request.pools?.[0] ?? this.#settings.pools[0]?.name ?? "");
-    const records = await this.#takeUnused(links, request, { netns: request.netns ?? null, mtu });
+    const link = readLink(request, mtu);
+    if (!link.ok) return link;
+    const records = await this.#takeUnused(links, request, link.value);
     if (!records.ok) return records;
     const view = {
       ...viewAttachment(this.#settings.pools, records.value),
@@ -364,7 +360,9 @@ export class PodPart implements PodControl {
     for (const record of records) this.#route(record);
     this.#options.routing.want(new Map(this.#routes));
     for (const { address } of records) {
-      if (!(await this.#options.routing.settled(address, partLimits.settleMillis)))
+      const isThere =
+        (await this.#options.routing.settled(address, partLimits.settleMillis)) && (await links.leads(address, link.hostDevice, partLimits.settleMillis));
+      if (!isThere)
         return worldFault("attach.failed", `the route to ${address} is not in the kernel after ${partLimits.settleMillis / 1000} s; podway kernel says why`);
     }
     return undefined;

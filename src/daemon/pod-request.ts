@@ -1,8 +1,8 @@
 /** What doors ask for, checked and made canonical: strings of a stranger → the allocator's request. */
 import { type CallerFault, callerFault, failed, ok, type Outcome } from "#base/fault.ts";
 import { type Ip, type Mac, parseIp, parseMac } from "#base/ip.ts";
-import type { PodKey, PodRequest } from "#ipam/pod-terms.ts";
-import type { AllocateRequest, AttachmentKey } from "./pod-control.ts";
+import type { PodKey, PodRecord, PodRequest } from "#ipam/pod-terms.ts";
+import type { AllocateRequest, AttachmentKey, AttachRequest } from "./pod-control.ts";
 
 const requestLimits = { idCharacters: 128, nameCharacters: 253, ownerCharacters: 512, labels: 16, labelCharacters: 256, addresses: 8 } as const;
 
@@ -33,6 +33,8 @@ export function readAllocation(request: AllocateRequest): Outcome<Omit<PodReques
   const labels = Object.entries(request.labels ?? {});
   if (labels.length > requestLimits.labels || labels.some((pair) => pair.some((text) => text.length > requestLimits.labelCharacters)))
     return bad(`labels are at most ${requestLimits.labels}, of ${requestLimits.labelCharacters} characters each`);
+  const takes = (request.takes ?? []).map(readKey);
+  for (const other of takes) if (!other.ok) return other;
   const { network, owner, namespace } = request;
   return ok({
     ...key.value,
@@ -42,7 +44,15 @@ export function readAllocation(request: AllocateRequest): Outcome<Omit<PodReques
     ...(namespace !== undefined && { namespace }),
     ...(mac !== undefined && { mac }),
     ...(request.labels !== undefined && { labels: request.labels }),
+    ...(takes.length > 0 && { takes: takes.flatMap((other) => (other.ok ? [other.value] : [])) }),
   });
+}
+
+/** What an attachment adds to its addresses' records. */
+export function readLink({ netns, gateways }: AttachRequest, mtu: number): Outcome<NonNullable<PodRecord["link"]>, CallerFault> {
+  const read = readAddresses(gateways ?? []);
+  if (!read.ok) return read;
+  return ok({ netns: netns ?? null, mtu, ...(read.value.length > 0 && { gateways: read.value }) });
 }
 
 /** With or without a length, which says nothing here: a pod's link is its own. */

@@ -58,6 +58,10 @@ export function gatewayOf(pool: PoolSettings | undefined, address: Ip): Ip {
   return given !== undefined && familyOf(given) === familyOf(address) ? given : podGateways[familyOf(address)];
 }
 
+/** The gateway of an address that was handed out: its link's own, or its pool's. */
+export const gatewayFor = (pool: PoolSettings | undefined, { address, link }: PodRecord): Ip =>
+  link?.gateways?.find((gateway) => familyOf(gateway) === familyOf(address)) ?? gatewayOf(pool, address);
+
 export interface PodRoute {
   readonly destination: Prefix;
   readonly gateway: Ip;
@@ -67,7 +71,7 @@ export interface PodRoute {
 export function routesOf(pools: readonly PoolSettings[], records: readonly PodRecord[]): readonly PodRoute[] {
   return records.flatMap((record): readonly PodRoute[] => {
     const pool = pools.find(({ name }) => name === record.pool),
-      gateway = gatewayOf(pool, record.address);
+      gateway = gatewayFor(pool, record);
     const routes = (pool === undefined ? [] : podSettings(pool).routes).map((route) => ({ destination: route.destination, gateway: route.gateway ?? gateway }));
     const all = (familyOf(record.address) === 4 ? "0.0.0.0/0" : "::/0") as Prefix;
     return routes.length > 0 ? routes : [{ destination: all, gateway }];

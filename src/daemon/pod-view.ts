@@ -6,8 +6,8 @@ import type { Prefix } from "#base/prefix.ts";
 import type { PoolSettings } from "#base/settings.ts";
 import type { PodKey, PodPool, PodRecord } from "#ipam/pod-terms.ts";
 import type { PodAddresses } from "#ipam/pods.ts";
-import type { AddressView, AllocationView, AttachmentView, PoolView, WhoView } from "./pod-control.ts";
-import { gatewayOf, podSettings, routesOf } from "./pod-rules.ts";
+import type { AddressQuery, AddressView, AllocationView, AttachmentView, PoolView, WhoView } from "./pod-control.ts";
+import { gatewayFor, podSettings, routesOf } from "./pod-rules.ts";
 
 /** Names and MACs of a pod's link, made of its container and interface: the same after a crash, so what is left is found again. */
 export interface LinkNames {
@@ -44,7 +44,7 @@ export function viewAllocation(pools: readonly PoolSettings[], records: readonly
       length: familyOf(record.address) === 4 ? 32 : 128,
       pool: record.pool,
       cidr: record.cidr,
-      gateway: gatewayOf(poolOf(pools, record), record.address),
+      gateway: gatewayFor(poolOf(pools, record), record),
     })),
     routes: routesOf(pools, records),
     dns: {
@@ -108,6 +108,12 @@ export function viewAddress(record: PodRecord, node: string): AddressView {
     labels: labels ?? {},
   };
 }
+
+export const fitsQuery = (view: AddressView, { pool, owner, node, namespace }: AddressQuery): boolean =>
+  (pool ?? view.pool) === view.pool &&
+  (owner ?? view.owner) === view.owner &&
+  (node ?? view.node) === view.node &&
+  (namespace ?? view.namespace) === view.namespace;
 
 export function viewWho(record: PodRecord, node: string): WhoView {
   const holder = viewAddress(record, node);

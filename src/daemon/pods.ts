@@ -10,6 +10,7 @@ import type { Telemetry } from "#ports/telemetry.ts";
 import { PodBook } from "./pod-book.ts";
 import { PodMirror } from "./pod-mirror.ts";
 import { PodPart } from "./pod-part.ts";
+import { followPodSpool, makePodSpool, type PodSpoolOptions } from "./pod-spool.ts";
 import { PodRouter } from "./pod-routing.ts";
 import type { Reconciler } from "./reconcile.ts";
 import type { NodeStreams } from "./streams.ts";
@@ -48,12 +49,20 @@ export async function openPods(
     const former = (pool: string, cidr: Prefix): Promise<readonly number[]> => mirror.read(pool, cidr, stopping.signal);
     const part = new PodPart({ book, links, routing: router, settings, telemetry, former, wallSeconds: () => Math.floor(Date.now() / 1000) });
     part.uplink(await links.mtuOf(settings.address));
+    const spool: PodSpoolOptions = {
+      path: join(stateDirectory, "cni-spool"),
+      telemetry,
+      recordsOf: (key) => book.machine.of(key),
+      detach: (key) => part.detach(key),
+      isReady: () => part.readiness().ready,
+    };
+    await makePodSpool(spool.path);
     const task: Task = {
       name: "pods",
       async run(signal, ready) {
         ready();
         signal.addEventListener("abort", () => stopping.abort(), { once: true });
-        await mirror.run(signal);
+        await Promise.all([mirror.run(signal), followPodSpool(spool, signal)]);
         await book.close();
         links.close();
       },

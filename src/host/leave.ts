@@ -21,7 +21,7 @@ import { settingsFor } from "./document-here.ts";
 
 const storeMillis = 10_000;
 /** Files and folders a daemon makes in its state directory; nothing else there is ours to remove. */
-const ours = /^(identity|leases\.json|document\.yaml|running\.json|shut-down\.json|drained\.json|store|pods|daemon\.lock)(\.|$)/;
+const ours = /^(identity|leases\.json|document\.yaml|running\.json|shut-down\.json|drained\.json|store|pods|cni-spool|daemon\.lock)(\.|$)/;
 const locked = { file: "daemon.lock", code: "daemon", user: "podway leave", place: "the state directory" } as const;
 
 /** Rejects with one sentence if a daemon still runs, or if nothing tells what this node is. */

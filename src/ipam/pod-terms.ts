@@ -30,6 +30,8 @@ export interface PodRules {
   readonly coolDownSeconds: number;
   /** How long a freed address waits for its owner; 0: not at all. */
   readonly keepSeconds: number;
+  /** A kept address is given back to its owner on other nodes too (roaming.ts). */
+  readonly roam?: boolean | undefined;
 }
 
 export type PodState = "used" | "kept" | "cooling" | "reserved" | "quarantined" | "elsewhere";
@@ -51,10 +53,12 @@ export interface PodRecord {
   readonly namespace?: string;
   readonly mac?: Mac;
   readonly labels?: Readonly<Record<string, string>>;
-  /** Set if this node made its link: path of the pod's namespace (null: the caller moves the end), octets of a packet. */
-  readonly link?: { readonly netns: string | null; readonly mtu: number };
+  /** Set if this node made its link: path of the pod's namespace (null: the caller moves the end), octets of a packet, gateways if not the pools'. */
+  readonly link?: { readonly netns: string | null; readonly mtu: number; readonly gateways?: readonly Ip[] };
   /** Set while an operator keeps it: it goes back to reserved, not to free. */
   readonly reservation?: { readonly owner?: string; readonly reason?: string };
+  /** Kept, and shown in the store: it is handed out by its claim there alone. */
+  readonly shared?: true;
   /** Node that has it (state elsewhere). */
   readonly node?: string;
   /** Why it is quarantined. */
@@ -84,6 +88,17 @@ export interface PodRequest extends PodKey {
   readonly namespace?: string;
   readonly labels?: Readonly<Record<string, string>>;
   readonly link?: NonNullable<PodRecord["link"]>;
+  /** Of its pool each, instead of a free one. */
+  readonly claimed?: readonly PodClaimed[];
+  /** Addresses asked for that these hold, without a link, pass to this one in the same step. */
+  readonly takes?: readonly PodKey[];
+}
+
+/** An address of another node's CIDR, or a shared one of ours, that the store has given to this node for a request. */
+export interface PodClaimed {
+  readonly address: Ip;
+  readonly pool: string;
+  readonly cidr: Prefix;
 }
 
 export interface PodGrant {

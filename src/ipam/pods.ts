@@ -6,10 +6,10 @@
  * has; a freed address is its owner's for `keepSeconds` and nobody's for `coolDownSeconds`; what is free the longest is used first.
  */
 import { type CallerFault, callerFault, failed, ok, type Outcome, worldFault } from "#base/fault.ts";
-import { compareIp, familyOf, type Ip } from "#base/ip.ts";
-import { addressAt, contains, type Prefix } from "#base/prefix.ts";
+import type { Ip } from "#base/ip.ts";
+import { contains, type Prefix } from "#base/prefix.ts";
+import { permits, rulesAside, taken, within } from "./pod-aside.ts";
 import { PodRange } from "./pod-range.ts";
-import type { IpRange } from "#base/settings.ts";
 import type { PodChange, PodGrant, PodKey, PodPool, PodRecord, PodRequest, PodState } from "./pod-terms.ts";
 
 interface Held {
@@ -17,6 +17,15 @@ interface Held {
   readonly range: PodRange;
   /** By index: 1 if the rules keep it from being handed out unasked. */
   readonly aside: Uint8Array;
+}
+
+/** What an address is looked for: which one (`isClaimed`: the store gave it to this node), else any of the range. */
+interface Wanted {
+  readonly pool: PodPool;
+  readonly cidr: Prefix;
+  readonly range?: PodRange;
+  readonly address?: Ip;
+  readonly isClaimed?: true;
 }
 
 export class PodAddresses {
@@ -107,7 +116,7 @@ export class PodAddresses {
   /** One address of each pool asked for, or all of them refused. */
   allocate(request: PodRequest, at: number): Outcome<PodGrant> {
     const had = this.of(request);
-    if (had.length > 0) return this.#again(request, had);
+    if (had.length > 0) return this.#again(request, had, at);
     const changes: PodChange[] = [],
       records: PodRecord[] = [];
     for (const wanted of this.#wanted(request)) {
@@ -137,7 +146,7 @@ export class PodAddresses {
     const place = this.#placeOf(address);
     if (!place.ok) return place;
     const there = this.#records.get(address);
-    if (there?.state === "elsewhere") return failed(taken(there));
+    if (there?.state === "elsewhere" || there?.shared === true) return failed(taken(there));
     if (there?.state === "used") return ok([this.#put(address, { ...there, reservation })]);
     const { pool, range } = place.value;
     return ok([this.#put(address, { address, pool: pool.name, cidr: range.cidr, state: "reserved", since: at, reservation })]);
@@ -145,7 +154,7 @@ export class PodAddresses {
   /** Ends a reservation, and any wait of a free address (kept, cooling, quarantined). */
   unreserve(address: Ip): readonly PodChange[] {
     const there = this.#records.get(address);
-    if (there === undefined || there.state === "elsewhere") return [];
+    if (there === undefined || there.state === "elsewhere" || there.shared === true) return [];
     if (there.state !== "used") return [this.#put(address, undefined)];
     const { reservation: _ended, ...record } = there;
     return there.reservation === undefined ? [] : [this.#put(address, record)];
@@ -163,6 +172,10 @@ export class PodAddresses {
   adopt(record: PodRecord): readonly PodChange[] {
     return [this.#put(record.address, record)];
   }
+  /** Forgets a record: nobody has the address any more. */
+  forget(address: Ip): readonly PodChange[] {
+    return this.#records.get(address) === undefined ? [] : [this.#put(address, undefined)];
+  }
 
   /** Forgets waits that are over: cooled down, no longer kept, out of quarantine. */
   lapse(at: number): readonly PodChange[] {
@@ -176,46 +189,61 @@ export class PodAddresses {
     for (const { address, before } of changes.toReversed()) this.#put(address, before);
   }
 
-  #again(request: PodRequest, had: readonly PodRecord[]): Outcome<PodGrant> {
+  /** A container that was started again has its addresses, and a link of now. */
+  #again(request: PodRequest, had: readonly PodRecord[], at: number): Outcome<PodGrant> {
     const other = request.addresses.find((address) => !had.some((record) => record.address === address));
-    if (other === undefined) return ok({ records: had, changes: [] });
+    const { link } = request;
+    if (other === undefined) {
+      if (link === undefined) return ok({ records: had, changes: [] });
+      const records = had.map((record): PodRecord => ({ ...record, since: at, link }));
+      return ok({ records, changes: records.map((record) => this.#put(record.address, record)) });
+    }
     const list = had.map(({ address }) => address).join(" and ");
     const text = `container ${request.containerId} has ${list} on ${request.ifname} already, and asks for ${other}; release that first`;
     return failed(callerFault("ipam.taken", text));
   }
 
   /** What to look for: an address each, or a free one of each pool that no address asked for came out of. */
-  *#wanted(request: PodRequest): Iterable<Outcome<Held & { readonly address?: Ip }>> {
-    const served = new Set<string>();
+  *#wanted(request: PodRequest): Iterable<Outcome<Wanted>> {
+    const served = new Set<string>(),
+      claimed = request.claimed ?? [];
+    for (const { address, pool: name, cidr } of claimed) {
+      const pool = this.#pools.find((each) => each.name === name);
+      if (pool !== undefined) yield ok({ pool, address, cidr, isClaimed: true });
+      served.add(name);
+    }
     for (const address of request.addresses) {
+      if (claimed.some((each) => each.address === address)) continue;
       const place = this.#placeOf(address);
       if (!place.ok) yield place;
       else {
         served.add(place.value.pool.name);
-        yield ok({ ...place.value, address });
+        yield ok({ ...place.value, cidr: place.value.range.cidr, address });
       }
     }
     for (const name of request.pools) {
       if (served.has(name)) continue;
       const held = this.#held.get(name);
-      if (held !== undefined) yield ok(held);
+      if (held !== undefined) yield ok({ ...held, cidr: held.range.cidr });
       else if (this.#pools.some((pool) => pool.name === name))
         yield failed(worldFault("ipam.try-later", `this node holds no CIDR of pool ${name} yet; podway leases says why`));
       else yield failed(callerFault("ipam.no-such-pool", `there is no pool ${name}; podway ip pools lists them`));
     }
   }
 
-  #choose({ pool, range, address }: Held & { readonly address?: Ip }, request: PodRequest, at: number): Outcome<PodRecord> {
-    const refused = this.#refusal(pool, request);
+  #choose({ pool, range, cidr, address, isClaimed }: Wanted, request: PodRequest, at: number): Outcome<PodRecord> {
+    const there = address === undefined ? undefined : this.#records.get(address);
+    const isTaken = passes(there, request) || (isClaimed === true && there?.state !== "used");
+    const refused = isTaken && isClaimed !== true ? undefined : this.#refusal(pool, request);
     if (refused !== undefined) return failed(refused);
-    const found = address !== undefined ? this.#asked(address, pool, request) : (this.#owned(pool, request) ?? this.#any(pool, range, at));
+    const found = isTaken ? ok(address!) : address === undefined ? (this.#owned(pool, request) ?? this.#any(pool, range!, at)) : this.#asked(address, pool, request);
     if (!found.ok) return found;
     const { containerId, ifname, network, owner, namespace, mac, labels, link } = request,
       reservation = this.#records.get(found.value)?.reservation;
     return ok({
       address: found.value,
       pool: pool.name,
-      cidr: range.cidr,
+      cidr,
       state: "used",
       since: at,
       containerId,
@@ -245,7 +273,7 @@ export class PodAddresses {
     if (within(pool.rules.exclude, address)) return failed(callerFault("ipam.not-in-pool", `${address} is excluded from pool ${pool.name}`));
     const there = this.#records.get(address);
     if (there === undefined || there.state === "cooling") return ok(address);
-    const isOwners = owner !== undefined && (there.state === "reserved" ? there.reservation?.owner : there.state === "kept" && there.owner) === owner;
+    const isOwners = owner !== undefined && (there.state === "reserved" ? there.reservation?.owner : there.state === "kept" && there.shared !== true && there.owner) === owner;
     return isOwners ? ok(address) : failed(taken(there));
   }
 
@@ -302,7 +330,7 @@ export class PodAddresses {
   #index(record: PodRecord, by: 1 | -1): void {
     const { address, containerId, ifname, pool, state, namespace } = record;
     if (containerId !== undefined && ifname !== undefined && state === "used") mark(this.#byKey, keyText(containerId, ifname), address, by);
-    const owner = state === "reserved" ? record.reservation?.owner : state === "kept" ? record.owner : undefined;
+    const owner = state === "reserved" ? record.reservation?.owner : state === "kept" && record.shared !== true ? record.owner : undefined;
     if (owner !== undefined) mark(this.#byOwner, `${pool} ${owner}`, address, by);
     const counts = this.#counts.get(pool) ?? new Map<PodState, number>();
     this.#counts.set(pool, counts.set(state, (counts.get(state) ?? 0) + by));
@@ -325,33 +353,9 @@ function place({ range, aside }: Held, address: Ip, after: PodRecord | undefined
   const index = range.indexOf(address);
   if (index === undefined || aside[index] === 1) return;
   if (after === undefined) range.free(index);
-  else if (after.until === undefined) range.take(index);
+  else if (after.until === undefined || after.shared === true) range.take(index);
   else range.freeLater(index, after.until, after.state !== "cooling");
 }
-
-/** What the rules and the CIDR itself keep back, by index. */
-function rulesAside(range: PodRange, { ranges, exclude, reserve }: PodPool["rules"]): Uint8Array {
-  const aside = new Uint8Array(range.size).fill(ranges.length > 0 ? 1 : 0);
-  for (const each of ranges) fill(aside, range, each, 0);
-  for (const each of [...exclude, ...reserve]) fill(aside, range, each, 1);
-  for (const index of range.blocked()) aside[index] = 1;
-  return aside;
-}
-
-function fill(aside: Uint8Array, range: PodRange, { first, last }: IpRange, bit: 0 | 1): void {
-  const start = addressAt(range.cidr, 0n);
-  if (familyOf(first) !== familyOf(start) || compareIp(last, start) < 0) return;
-  if (!contains(range.cidr, first) && compareIp(first, start) > 0) return;
-  const from = compareIp(first, start) < 0 ? 0 : (range.indexOf(first) ?? range.size),
-    to = contains(range.cidr, last) ? (range.indexOf(last) ?? range.size - 1) : range.size - 1;
-  aside.fill(bit, from, to + 1);
-}
-
-const within = (ranges: readonly IpRange[], address: Ip): boolean =>
-  ranges.some(({ first, last }) => familyOf(first) === familyOf(address) && compareIp(first, address) <= 0 && compareIp(address, last) <= 0);
-
-const permits = (names: readonly string[], namespace: string | undefined): boolean =>
-  names.length === 0 || names.some((name) => (name.endsWith("*") ? (namespace ?? "").startsWith(name.slice(0, -1)) : name === namespace));
 
 /** What decides how a CIDR is laid out. */
 const shape = ({ rules: { ranges, exclude, reserve } }: PodPool): string => JSON.stringify([ranges, exclude, reserve]);
@@ -366,16 +370,8 @@ function mark(index: Map<string, Set<Ip>>, key: string, address: Ip, by: 1 | -1)
   else index.delete(key);
 }
 
-function taken(record: PodRecord): CallerFault {
-  const { address, state, containerId, owner, reservation, node, reason } = record;
-  const why = reservation?.reason === undefined ? "" : ` (${reservation.reason})`;
-  const whose = {
-    used: `container ${containerId ?? "?"}`,
-    kept: `kept for ${owner ?? "its owner"}`,
-    cooling: "cooling down",
-    reserved: reservation?.owner === undefined ? `reserved${why}` : `reserved for ${reservation.owner}${why}`,
-    quarantined: `in quarantine: ${reason ?? "nobody knows whose it is"}`,
-    elsewhere: `in use on node ${node ?? "?"}`,
-  }[state];
-  return callerFault("ipam.taken", `${address} is ${state === "used" ? `used by ${whose}` : whose}; ask for another, or release it: podway ip who ${address}`);
-}
+/** Whether an address is handed over: it has been counted and permitted when it was given to whom the request takes it from. */
+const passes = (record: PodRecord | undefined, { takes = [] }: PodRequest): boolean =>
+  record?.state === "used" &&
+  record.link === undefined &&
+  takes.some(({ containerId, ifname }) => containerId === record.containerId && ifname === record.ifname);

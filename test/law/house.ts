@@ -26,15 +26,21 @@ export const rooms: Readonly<Record<string, Room>> = {
   daemon: { floor: 4, may: ["base", "wire", "ports", "bgp", "bfd", "ipam", "overlay", "config", "adapters"], node: "any", npm: ["rxjs"] },
   api: {
     floor: 5,
-    may: ["base", "config", "daemon/control.ts", "daemon/operator-control.ts", "daemon/pod-control.ts"],
+    may: ["base", "config", "adapters/socket-path.ts", "daemon/control.ts", "daemon/operator-control.ts", "daemon/pod-control.ts"],
     node: ["http", "net", "fs", "fs/promises", "path", "stream"],
     npm: ["hono", "@hono/node-server"],
   },
   cli: { floor: 5, may: ["base", "config", "daemon/control.ts", "daemon/operator-control.ts", "daemon/pod-control.ts", "daemon/policy-tests.ts"], node: "any", npm: ["commander", "picocolors"] },
-  cni: { floor: 5, may: [], node: ["fs", "net"], npm: [] },
+  cni: { floor: 5, may: [], node: ["fs", "net", "crypto", "child_process"], npm: [] },
+  docker: {
+    floor: 5,
+    may: ["base", "adapters/files.ts", "adapters/socket-path.ts", "daemon/pod-control.ts"],
+    node: ["http", "fs/promises", "crypto"],
+    npm: [],
+  },
   lab: { floor: 5, may: ["base", "config", "daemon/control.ts", "daemon/operator-control.ts", "daemon/pod-control.ts"], node: "any", npm: ["commander"] },
   host: { floor: 5, may: ["base", "ports", "config", "ipam", "overlay", "adapters", "daemon"], node: "any", npm: [] },
-  entry: { floor: 6, may: ["base", "config", "daemon", "api", "cli", "host", "lab"], node: "any", npm: [] },
+  entry: { floor: 6, may: ["base", "config", "daemon", "api", "cli", "docker", "host", "lab"], node: "any", npm: [] },
 };
 
 /** Floors up to this one decide and nothing else: no I/O, clock, promise or chance. */
