@@ -1,23 +1,19 @@
 import { describe, expect, test } from "vitest";
-import { type Ip, ip4Number } from "#base/ip.ts";
+import { type Ip, ip4Number, printIp } from "#base/ip.ts";
 import type { PathAttributes } from "#wire/bgp/attribute.ts";
 import { none } from "#bgp/rib/adj-rib-in.ts";
 import { AttributeTable } from "#bgp/rib/attributes.ts";
 import { bestBySteps, candidatesOf, compareBySteps, steps } from "#bgp/rib/explain.ts";
+import { NextHops, unreachable } from "#bgp/rib/next-hops.ts";
 import { LocRib } from "#bgp/rib/loc-rib.ts";
 import { localPeer, PeerTable, roleLocal } from "#bgp/rib/peer-table.ts";
 import { chance } from "../sim/chance.ts";
+import { type Arrival, pathIds, someArrivals, someRoles } from "./path-sets.ts";
 import { sequence, termsOf, v4Hop } from "./rib-peers.ts";
 import { bestByElimination, type TwinPath, type TwinRole } from "./twins.ts";
 
-interface Arrival {
-  readonly peer: number;
-  readonly pathId?: number;
-  readonly weight?: number;
-  readonly attributes: PathAttributes;
-}
-
-const pathIds = [0, 1, 2];
+/** Of next hop 10.0.0.0, 10.0.0.1, and so on. */
+const costs = [0, 10, "unreachable", 10, 0] as const;
 /** A path as one number: that of its peer, and behind it the identifier the peer gave it. */
 const numberOf = (peer: number, pathId = 0): number => peer + 1000 * pathId;
 
@@ -30,8 +26,13 @@ class OnePrefix {
   readonly roles: readonly TwinRole[];
   readonly addresses = ["", "10.0.0.9", "10.0.0.2", "192.0.2.1", "10.0.0.4", "fd00::1", "10.0.0.100", "fd00::2"];
 
-  constructor(roles: readonly TwinRole[]) {
+  readonly resolves: boolean;
+
+  /** `resolves`: next hops cost what `costs` says of them, and one has no route. */
+  constructor(roles: readonly TwinRole[], resolves = false) {
     this.roles = roles;
+    this.resolves = resolves;
+    if (resolves) this.attributes.nextHops = new NextHops();
     this.peers.role[localPeer] = roleLocal;
     this.peers.routerId[localPeer] = 1;
     for (let peer = 1; peer < roles.length; peer++)
@@ -47,6 +48,9 @@ class OnePrefix {
   }
   put({ peer, pathId, weight, attributes }: Arrival): void {
     this.rib.put(this.prefix, peer, this.attributes.internValues(attributes, undefined, weight), pathId ?? 0);
+    const known = costs.map((cost, hop) => [printIp(v4Hop(hop)), cost === "unreachable" ? unreachable : cost] as const);
+    this.attributes.nextHops?.resolve(new Map(known));
+    this.attributes.nextHops?.settled();
   }
   /** The best path (`numberOf`), by each of the three; -1 for none. */
   answers(arrivals: readonly Arrival[]): { readonly columns: number; readonly steps: number; readonly elimination: number } {
@@ -59,6 +63,7 @@ class OnePrefix {
       role: this.roles[peer]!,
       routerId: this.routerId(peer),
       address: orderOf(this.addresses[peer]!),
+      ...(this.resolves && { cost: costs[attributes.nextHop![3]!] }),
       attributes,
     }));
     const { adjRibIn } = this.rib,
@@ -83,37 +88,10 @@ function permutations<T>(of: readonly T[]): T[][] {
   return of.flatMap((one, i) => permutations([...of.slice(0, i), ...of.slice(i + 1)]).map((rest) => [one, ...rest]));
 }
 
-function someArrivals(random: () => number, count: number, roles: readonly TwinRole[]): Arrival[] {
-  const pick = <T>(...from: readonly T[]): T => from[Math.floor(random() * from.length)]!;
-  const several = random() < 0.5 ? pathIds : [0]; // some peers announce several paths
-  const named = roles
-    .flatMap((_, peer) => (peer === localPeer ? [0] : several).map((pathId) => ({ peer, pathId })))
-    .toSorted(() => random() - 0.5)
-    .slice(0, count);
-  return named.map(({ peer, pathId }) => {
-    const internal = roles[peer] === "client" || roles[peer] === "non-client";
-    const attributes: PathAttributes = {
-      origin: pick(0, 0, 0, 1),
-      asPath: sequence(...pick([], [7], [7], [8], [7, 9], [8, 9])),
-      nextHop: v4Hop(1),
-      ...(random() < 0.6 && { med: pick(0, 1, 2) }),
-      ...(random() < 0.7 && { localPref: pick(100, 100, 100, 200) }),
-      ...(random() < 0.3 && { communities: Uint32Array.of(0xffff0006) }),
-      ...(internal && random() < 0.4 && { originatorId: pick(100, 101, 5) }),
-      ...(internal && random() < 0.4 && { clusterList: Uint32Array.from(pick([1], [2], [1, 2])) }),
-    };
-    return { peer, pathId, attributes, weight: random() < 0.1 ? 1 : 0 };
-  });
-}
-const someRoles = (random: () => number): TwinRole[] => [
-  "local",
-  ...Array.from({ length: 7 }, () => (["client", "non-client", "external"] as const)[Math.floor(random() * 3)]!),
-];
-
 test("columns, numbered steps and the elimination of the RFC agree on 20,000 sets of up to eight paths, with ties", { timeout: 60_000 }, () => {
   const random = chance(1),
     wins = new Map<string, number>();
-  const ones = Array.from({ length: 30 }, () => new OnePrefix(someRoles(random)));
+  const ones = Array.from({ length: 30 }, (_, i) => new OnePrefix(someRoles(random), i % 2 === 0));
   for (let n = 0; n < 20_000; n++) {
     const one = ones[n % ones.length]!,
       { roles } = one,
@@ -124,7 +102,8 @@ test("columns, numbered steps and the elimination of the RFC agree on 20,000 set
     if (columns !== elimination || bySteps !== elimination)
       throw new Error(`set ${n}: columns ${columns}, steps ${bySteps}, elimination ${elimination}: ${JSON.stringify(arrivals)}`);
     const candidates = candidatesOf(one.prefix, one.rib.adjRibIn, one.attributes, one.peers),
-      best = candidates.find(({ peer, pathId }) => numberOf(peer, pathId) === columns)!;
+      best = candidates.find(({ peer, pathId }) => numberOf(peer, pathId) === columns);
+    if (!best) continue;
     for (const other of candidates) {
       if (other === best) continue;
       const { step } = compareBySteps(best, other, one.peers);
@@ -210,6 +189,12 @@ describe("one row for each step, in the order of the process", () => {
   const base: PathAttributes = { origin: 0, asPath: sequence(7, 8), nextHop: v4Hop(1), localPref: 100, med: 10 };
   const rows: readonly (readonly [step: string, roles: readonly TwinRole[], better: Arrival, worse: Arrival])[] = [
     [
+      "next hop that can be reached",
+      ["local", "client", "client"],
+      { peer: 1, attributes: base },
+      { peer: 2, attributes: { ...base, localPref: 200, nextHop: v4Hop(2) } },
+    ],
+    [
       "not stale for long",
       ["local", "client", "client"],
       { peer: 1, attributes: base },
@@ -229,6 +214,12 @@ describe("one row for each step, in the order of the process", () => {
       "local before external before internal",
       ["local", "client", "external"],
       { peer: 2, attributes: base },
+      { peer: 1, attributes: { ...base, originatorId: 1 } },
+    ],
+    [
+      "closest next hop",
+      ["local", "client", "client"],
+      { peer: 2, attributes: { ...base, nextHop: v4Hop(0) } },
       { peer: 1, attributes: { ...base, originatorId: 1 } },
     ],
     [
@@ -257,7 +248,7 @@ describe("one row for each step, in the order of the process", () => {
       [better, worse],
       [worse, better],
     ]) {
-      const one = new OnePrefix(roles);
+      const one = new OnePrefix(roles, name.includes("next hop"));
       for (const arrival of order) one.put(arrival);
       const wanted = numberOf(better.peer, better.pathId);
       expect(one.answers(order)).toEqual({ columns: wanted, steps: wanted, elimination: wanted });

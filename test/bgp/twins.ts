@@ -66,12 +66,14 @@ export interface TwinPath {
   /** Comparable text, so that a lower address is a lower text. */
   readonly address: string;
   readonly weight?: number | undefined;
+  /** What its next hop costs; undefined: next hops are not resolved. */
+  readonly cost?: number | "unreachable" | undefined;
   readonly attributes: PathAttributes;
 }
 
 /** RFC 4271 §9.1.2.2 says it in words: of all routes, those that lose a step are removed from consideration, step after step. */
 export function bestByElimination(paths: readonly TwinPath[]): TwinPath | undefined {
-  let left = [...paths];
+  let left = paths.filter(({ cost }) => cost !== "unreachable"); // §9.1.2: only what can be resolved is considered at all
   const keepLeast = (value: (path: TwinPath) => number | string): void => {
     const least = left.map(value).reduce((a, b) => (b < a ? b : a));
     left = left.filter((path) => value(path) === least);
@@ -90,6 +92,7 @@ export function bestByElimination(paths: readonly TwinPath[]): TwinPath | undefi
   const med = ({ attributes }: TwinPath): number => attributes.med ?? 0;
   left = left.filter((m) => !left.some((n) => neighbour(m) === neighbour(n) && med(n) < med(m)));
   keepLeast(({ role }) => (role === "local" ? 0 : role === "external" ? 1 : 2));
+  keepLeast(({ cost }) => Number(cost ?? 0));
   keepLeast(({ attributes, routerId }) => attributes.originatorId ?? routerId);
   keepLeast(({ attributes }) => attributes.clusterList?.length ?? 0);
   keepLeast(({ address }) => address);

@@ -266,6 +266,11 @@ export class UpdateGroup {
     return given;
   }
 
+  /** True if a member was given all that was chosen when it joined, and End-of-RIB. */
+  hasToldAll(peer: number): boolean {
+    return this.members.get(peer)?.waits === "for nothing";
+  }
+
   /** UPDATEs given to a member since it joined. */
   messagesTo(peer: number): number {
     const member = this.members.get(peer);
@@ -367,7 +372,7 @@ export class UpdateGroup {
     const { rib, paths } = this.#parts,
       rows = this.#rows;
     rows.length = 0;
-    for (let row = rib.adjRibIn.head[prefix] ?? none; row !== none; row = rib.adjRibIn.next[row]!) rows.push(row);
+    for (let row = rib.adjRibIn.head[prefix] ?? none; row !== none; row = rib.adjRibIn.next[row]!) if (rib.decision.isEligible(row)) rows.push(row);
     if (paths === "all" || rows.length <= paths) return rows;
     const able = rows.filter((row) => this.#wanted(prefix, row) !== 0);
     rib.decision.bringForward(able, paths);

@@ -10,6 +10,7 @@
 import { Writer } from "#base/bytes.ts";
 import { decodeAttributes, encodeAttributes, type PathAttributes } from "#wire/bgp/attribute.ts";
 import { describe } from "./describe.ts";
+import type { NextHops } from "./next-hops.ts";
 import { grown } from "./prefixes.ts";
 import { emptyScan, flagOwnNextHop, type Scanned, scanAttributes, type Self } from "./scan.ts";
 
@@ -23,6 +24,8 @@ const longestNextHop = 32;
 
 export class AttributeTable {
   readonly self: Self;
+  /** Set before the first set comes, or never: then every next hop counts as reachable. */
+  nextHops: NextHops | undefined;
   // columns by id
   /** Of the path, here alone: part of what a set is, but not of its octets. */
   weight = new Uint16Array(256);
@@ -209,6 +212,7 @@ export class AttributeTable {
     let at = (place & pageMask) * unit;
     for (let i = start; i < end; i++) page[at++] = b[i]!;
     for (let i = 0; i < nextHop; i++) page[at++] = b[nextHopAt + i]!;
+    if (this.nextHops) this.nextHops.add(id, this.nextHopOf(id), ownHop);
     this.#hash[id] = hash;
     this.#link(id, hash);
     if (++this.#live * 2 > this.#mask) this.#rehash();
@@ -228,6 +232,7 @@ export class AttributeTable {
 
   #forget(id: number): void {
     this.#unlink(id);
+    this.nextHops?.drop(id);
     const units = Math.ceil((this.#length[id]! + this.#nextHop[id]!) / unit);
     this.generation[id]!++;
     this.#refs[id] = this.#free[units]!;

@@ -25,6 +25,7 @@ export class Decision {
   /** The best path of a prefix, or `none`. */
   best(prefix: number): number {
     const first = this.#in.head[prefix]!;
+    if (this.#set.nextHops) return this.#bestReachable(first);
     if (first === none || this.#in.next[first] === none) return first;
     return this.#choose(first);
   }
@@ -49,6 +50,9 @@ export class Decision {
       q = this.#in.peer[b]!;
     const step = externality(peers.role[p]!) - externality(peers.role[q]!);
     if (step !== 0) return step;
+    const hops = this.#set.nextHops,
+      further = hops ? hops.cost[this.#in.attributes[a]!]! - hops.cost[this.#in.attributes[b]!]! : 0;
+    if (further !== 0) return further;
     const x = this.#in.attributes[a]!,
       y = this.#in.attributes[b]!;
     const idA = set.originatorId[x]! || peers.routerId[p]!,
@@ -62,6 +66,18 @@ export class Decision {
       x = this.#in.attributes[path]!,
       y = this.#in.attributes[other]!;
     return set.med[y]! < set.med[x]! && set.neighborAs[x] === set.neighborAs[y];
+  }
+
+  /** False for a path whose next hop cannot be reached: it is not looked at (RFC 4271 §9.1.2). */
+  isEligible(path: number): boolean {
+    const hops = this.#set.nextHops;
+    return !hops || hops.isReachable(this.#in.attributes[path]!);
+  }
+
+  #bestReachable(first: number): number {
+    const paths: number[] = [];
+    for (let path = first; path !== none; path = this.#in.next[path]!) if (this.isEligible(path)) paths.push(path);
+    return paths.length < 2 ? (paths[0] ?? none) : paths[this.#placeOfBest(paths, 0)]!;
   }
 
   #choose(first: number): number {

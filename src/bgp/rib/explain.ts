@@ -5,6 +5,7 @@
 import type { AdjRibIn } from "./adj-rib-in.ts";
 import { none } from "./adj-rib-in.ts";
 import type { AttributeTable } from "./attributes.ts";
+import { unreachable } from "./next-hops.ts";
 import { type PeerTable, roleExternal, roleLocal } from "./peer-table.ts";
 import { flagLongLivedStale } from "./scan.ts";
 
@@ -25,6 +26,8 @@ export interface Candidate {
   readonly neighborAs: number;
   /** 0 local, 1 external, 2 internal. */
   readonly externality: number;
+  /** 0 where next hops are not resolved; `unreachable` (next-hops.ts) for a path that is not eligible. */
+  readonly nextHopCost: number;
   readonly originatorId: number;
   readonly clusterListLength: number;
 }
@@ -37,6 +40,11 @@ export interface Step {
 }
 
 export const steps: readonly Step[] = [
+  {
+    name: "next hop that can be reached",
+    source: "RFC 4271 §9.1.2",
+    prefer: (a, b) => Number(a.nextHopCost === unreachable) - Number(b.nextHopCost === unreachable),
+  },
   { name: "not stale for long", source: "RFC 9494 §4.4", prefer: (a, b) => a.longLivedStale - b.longLivedStale },
   { name: "highest weight", source: "local choice", prefer: (a, b) => b.weight - a.weight },
   { name: "highest LOCAL_PREF", source: "RFC 4271 §9.1.1", prefer: (a, b) => b.localPref - a.localPref },
@@ -44,6 +52,7 @@ export const steps: readonly Step[] = [
   { name: "lowest ORIGIN", source: "RFC 4271 §9.1.2.2 b", prefer: (a, b) => a.origin - b.origin },
   { name: "lowest MED of one neighbouring AS", source: "RFC 4271 §9.1.2.2 c", prefer: (a, b) => (a.neighborAs === b.neighborAs ? a.med - b.med : 0) },
   { name: "local before external before internal", source: "RFC 4271 §9.1.2.2 d", prefer: (a, b) => a.externality - b.externality },
+  { name: "closest next hop", source: "RFC 4271 §9.1.2.2 e", prefer: (a, b) => a.nextHopCost - b.nextHopCost },
   { name: "lowest ORIGINATOR_ID or BGP Identifier", source: "RFC 4271 §9.1.2.2 f, RFC 4456 §9", prefer: (a, b) => a.originatorId - b.originatorId },
   { name: "shortest CLUSTER_LIST", source: "RFC 4456 §9", prefer: (a, b) => a.clusterListLength - b.clusterListLength },
   { name: "lowest peer address", source: "RFC 4271 §9.1.2.2 g", prefer: (a, b, peers) => peers.compareAddress(a.peer, b.peer) },
@@ -64,6 +73,7 @@ export function compareBySteps(a: Candidate, b: Candidate, peers: PeerTable): { 
 export function bestBySteps(candidates: readonly Candidate[], peers: PeerTable): Candidate | undefined {
   const champions = new Map<number, Candidate>();
   for (const candidate of candidates) {
+    if (candidate.nextHopCost === unreachable) continue;
     const held = champions.get(candidate.neighborAs);
     if (!held || compareBySteps(candidate, held, peers).order < 0) champions.set(candidate.neighborAs, candidate);
   }
@@ -90,6 +100,7 @@ export function candidatesOf(prefix: number, table: AdjRibIn, attributes: Attrib
       med: attributes.med[set]!,
       neighborAs: attributes.neighborAs[set]!,
       externality: role === roleLocal ? 0 : role === roleExternal ? 1 : 2,
+      nextHopCost: attributes.nextHops?.cost[set] ?? 0,
       originatorId: attributes.originatorId[set]! || peers.routerId[peer]!,
       clusterListLength: attributes.clusterLength[set]!,
     });

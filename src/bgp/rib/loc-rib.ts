@@ -88,6 +88,12 @@ export class LocRib {
     return best === unsettled ? this.decision.best(prefix) : best; // stays dirty: the observers of settle() have not seen it yet
   }
 
+  /** Something beside its paths changed that the decision looks at. */
+  reconsider(prefix: number): void {
+    if (this.#best[prefix]! >= 0) this.#unsettle(prefix);
+    this.dirty.push(prefix);
+  }
+
   /** Decides one prefix taken from `dirty`; true if others must be told. */
   settle(prefix: number): boolean {
     const before = this.#best[prefix]!,

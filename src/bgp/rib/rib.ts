@@ -32,8 +32,10 @@ import { Ingest, type Malformed, type Treatments } from "./ingest.ts";
 import { LocRib } from "./loc-rib.ts";
 import { MalformedUpdates, prefixesOf, wholeUpdate } from "./malformed.ts";
 import { OriginCheck } from "./origin-check.ts";
+import { NextHops } from "./next-hops.ts";
 import { localPeer, ownPathId, PeerTable, type Role, roleExternal, roleLocal, roleMonitor, roleNumber } from "./peer-table.ts";
 import { PrefixLimits } from "./prefix-limits.ts";
+import { Resolution } from "./resolution.ts";
 import type { Self } from "./scan.ts";
 import { type Expiry, StalePaths } from "./stale.ts";
 import { type Tolerance, toleranceOf } from "./tolerance.ts";
@@ -42,6 +44,8 @@ export interface RibSettings extends Omit<Self, "addresses"> {
   readonly address: Ip;
   readonly address6: Ip | undefined;
   readonly policies: Readonly<Record<string, PolicySettings>>;
+  /** True: a path counts only while somebody says that its next hop can be reached (`resolveNextHops`). */
+  readonly resolvesNextHops?: boolean;
   /** True if `takeChanges` is wanted: costs a text per changed prefix. */
   readonly observes: boolean;
   /** How far a peer may fall behind the others of its update group; by default update-group.ts says. */
@@ -101,6 +105,7 @@ export class Rib {
   readonly malformed = new MalformedUpdates();
   readonly #settings: RibSettings;
   readonly #stale: StalePaths;
+  readonly #resolution: Resolution | undefined;
   readonly #ingest: Ingest;
   readonly #filters: ImportFilters;
   readonly #tolerances = new Map<number, Tolerance>();
@@ -132,6 +137,8 @@ export class Rib {
     this.#filters = new ImportFilters(this.policies, this.importParts);
     this.ribs = [new LocRib(ipv4Unicast, this.attributes, this.peers), new LocRib(ipv6Unicast, this.attributes, this.peers)];
     this.origins = new OriginCheck({ attributes: this.attributes, peers: this.peers, ribs: this.ribs });
+    if (settings.resolvesNextHops === true) this.attributes.nextHops = new NextHops();
+    this.#resolution = this.attributes.nextHops && new Resolution(this.ribs, this.attributes.nextHops);
     this.#stale = new StalePaths(this.peers, this.ribs, this.attributes);
     this.#window = new Window(this.attributes, this.peers);
     this.peers.role[localPeer] = roleLocal;
@@ -249,7 +256,7 @@ export class Rib {
       const keys = members.map(({ terms, session }) => this.#groupKey(family, terms, session)),
         next = keys[0];
       if (next === undefined || keys.every((each) => each === key)) continue;
-      const isOtherRole = members[0]!.terms.role !== roleNames[group.role];
+      const isOtherRole = roleNumber(members[0]!.terms.role) !== group.role;
       if (isOtherRole || groups.has(next) || keys.some((each) => each !== next)) {
         for (const { peer, terms, session } of members.filter((_, i) => keys[i] !== key))
           if (!this.#moveTo(this.#group(family, terms, session), peer, group)) strays.push(peer);
@@ -360,6 +367,7 @@ export class Rib {
     this.#now = now;
     this.#expire(now);
     this.#stale.step();
+    this.#resolution?.step();
     if (this.deferral.isDeferring(now)) return !this.#stale.isIdle;
     let left = Math.max(budget >> 1, budget - this.ribs[1].dirty.size); // neither family waits for the other
     for (const rib of this.ribs) {
@@ -369,7 +377,12 @@ export class Rib {
       for (let n = 0; n < most; n++) this.#settle(rib, rib.dirty.shift(), groups);
       left = budget - most;
     }
-    return this.ribs.some((rib) => rib.dirty.size > 0) || !this.#stale.isIdle;
+    return this.ribs.some((rib) => rib.dirty.size > 0) || !this.#stale.isIdle || this.#resolution?.isIdle === false;
+  }
+
+  /** What next hops cost now, `unreachable` for those without a route; only with `resolvesNextHops`. `step` takes it to the routes. */
+  resolveNextHops(costs: ReadonlyMap<Ip, number>): void {
+    this.#resolution?.resolve(costs);
   }
 
   /** See UpdateGroup.pull. */
