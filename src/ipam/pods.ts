@@ -236,7 +236,11 @@ export class PodAddresses {
     const isTaken = passes(there, request) || (isClaimed === true && there?.state !== "used");
     const refused = isTaken && isClaimed !== true ? undefined : this.#refusal(pool, request);
     if (refused !== undefined) return failed(refused);
-    const found = isTaken ? ok(address!) : address === undefined ? (this.#owned(pool, request) ?? this.#any(pool, range!, at)) : this.#asked(address, pool, request);
+    const found = isTaken
+      ? ok(address!)
+      : address === undefined
+        ? (this.#owned(pool, request) ?? this.#any(pool, range!, at))
+        : this.#asked(address, pool, request);
     if (!found.ok) return found;
     const { containerId, ifname, network, owner, namespace, mac, labels, link } = request,
       reservation = this.#records.get(found.value)?.reservation;
@@ -273,7 +277,8 @@ export class PodAddresses {
     if (within(pool.rules.exclude, address)) return failed(callerFault("ipam.not-in-pool", `${address} is excluded from pool ${pool.name}`));
     const there = this.#records.get(address);
     if (there === undefined || there.state === "cooling") return ok(address);
-    const isOwners = owner !== undefined && (there.state === "reserved" ? there.reservation?.owner : there.state === "kept" && there.shared !== true && there.owner) === owner;
+    const isOwners =
+      owner !== undefined && (there.state === "reserved" ? there.reservation?.owner : there.state === "kept" && there.shared !== true && there.owner) === owner;
     return isOwners ? ok(address) : failed(taken(there));
   }
 
