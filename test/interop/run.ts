@@ -6,6 +6,7 @@
  *   npm run interop -- --part stream --seed 4711 --seconds 60
  *   npm run interop -- --part monitoring
  *   npm run interop -- --part policy
+ *   npm run interop -- --part decision
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -14,6 +15,7 @@ import { parseArgs } from "node:util";
 import { eachBounded } from "#lab/command.ts";
 import { Bench } from "./bench.ts";
 import { Bird } from "./bird.ts";
+import { compareDecisions } from "./decision.ts";
 import { runDifferential } from "./differential.ts";
 import { ExaBgp } from "./exabgp.ts";
 import { Frr } from "./frr.ts";
@@ -120,6 +122,17 @@ async function tryPolicies(): Promise<boolean> {
   return differences.length === 0 && accepted > 0;
 }
 
+async function tryDecisions(): Promise<boolean> {
+  const seed = given.seed === undefined ? Math.floor(Math.random() * 1_000_000) : Number(given.seed);
+  const { sets, paths, winners, differences } = await compareDecisions(home, seed),
+    won = Object.entries(winners).map(([role, count]) => `${count} of ${role}s`);
+  process.stdout.write(
+    `\nThe oracle of the decision process, BIRD (deterministic MED) and podwayd, seed ${seed}: ${sets} sets of ${paths} paths, best are ${won.join(", ")}; ${differences.length} differences.\n`,
+  );
+  for (const difference of differences.slice(0, 20)) process.stdout.write(`NO: ${difference}\n`);
+  return differences.length === 0;
+}
+
 function tryMonitoring(): Promise<boolean> {
   process.stdout.write("\nMonitoring as strangers read it:\n");
   return runMonitoring(home, (line) => process.stdout.write(`${line}\n`));
@@ -137,8 +150,9 @@ async function main(): Promise<number> {
   const stream = !isWanted("stream") || (await tryStream());
   const pair = !isWanted("pair") || (await tryPair());
   const policy = !isWanted("policy") || (await tryPolicies());
+  const decision = !isWanted("decision") || (await tryDecisions());
   const monitoring = !isWanted("monitoring") || (await tryMonitoring());
-  return matrix && stream && pair && policy && monitoring ? 0 : 1;
+  return matrix && stream && pair && policy && decision && monitoring ? 0 : 1;
 }
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => void closeNetworks().finally(() => process.exit(130)));
