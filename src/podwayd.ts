@@ -1,17 +1,19 @@
 /** The daemon's entry: arguments in, the house put together, run until told to stop. */
 import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import type { ApiTelemetry } from "#api/server.ts";
 import type { Control } from "#daemon/control.ts";
 import { readApart } from "#daemon/document-reader.ts";
 
-const usage = `podwayd --topology FILE [--node NAME] [--api SOCKET] [--state DIR] [--record FILE] [--check] [--log LEVEL]
+const usage = `podwayd --topology FILE [--node NAME] [--api SOCKET] [--state DIR] [--docker SOCKET] [--record FILE] [--check] [--log LEVEL]
 
   --topology FILE  the document; see \`podway manual\`
   --node NAME      which of its nodes this is (default: the host name)
   --api SOCKET     control socket (default: /run/podway/podwayd.sock)
   --state DIR      state directory (default: /var/lib/podway)
+  --docker SOCKET  plugin socket for dockerd, /run/docker/plugins/NAME.sock: NAME is the driver's name (default: none)
   --record FILE    write down what the BGP speaker is told, for npm run replay
   --check          validate the document and exit
   --log LEVEL      debug, info (default), warn or error
@@ -33,6 +35,7 @@ function readArguments() {
         node: { type: "string" },
         api: { type: "string" },
         state: { type: "string" },
+        docker: { type: "string" },
         log: { type: "string", default: "info" },
         record: { type: "string" },
         check: { type: "boolean", default: false },
@@ -62,8 +65,12 @@ async function main(): Promise<void> {
   const socket = given.api ?? "/run/podway/podwayd.sock",
     stateDirectory = given.state ?? "/var/lib/podway";
   const [{ runService }, { createServer }] = await rest!;
-  const door = (control: Control, telemetry: ApiTelemetry) => createServer(control, telemetry, { socket, group: "podway" });
-  await runService({ file: given.topology, node, stateDirectory, version, level, first: first.value, door, record: given.record });
+  const plugin = given.docker === undefined ? undefined : await import("#docker/plugin.ts");
+  const doors = (control: Control, telemetry: ApiTelemetry) => [
+    createServer(control, telemetry, { socket, group: "podway" }),
+    ...(plugin === undefined ? [] : [plugin.createPlugin(control.pods, telemetry, { socket: given.docker!, state: join(stateDirectory, "docker.json") })]),
+  ];
+  await runService({ file: given.topology, node, stateDirectory, version, level, first: first.value, doors, record: given.record });
 }
 
 await main();

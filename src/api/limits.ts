@@ -26,6 +26,4 @@ export const limits = {
   eventHeartbeatMillis: 15_000,
   /** On stop: open requests may finish for this long. */
   stopMillis: 1_000,
-  /** A listener that is alive accepts within this time (unix sockets accept at once). */
-  probeMillis: 1_000,
 } as const;

@@ -4,6 +4,7 @@
  */
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
+import { listenAt } from "#adapters/socket-path.ts";
 import { callerFault, type Fault } from "#base/fault.ts";
 import { type Note, note } from "#base/note.ts";
 import { type Control, controlPaths } from "#daemon/control.ts";
@@ -11,7 +12,6 @@ import type { Report } from "./answers.ts";
 import { EventStreams } from "./events.ts";
 import { limits } from "./limits.ts";
 import { badHttp, statusOf, toJson } from "./reply.ts";
-import { listenAt } from "./socket.ts";
 
 /** What this door needs of the telemetry port. */
 export interface ApiTelemetry {
@@ -48,7 +48,7 @@ export function createServer(control: Control, telemetry: ApiTelemetry, options:
     async run(signal, ready) {
       if (signal.aborted) return;
       const server = makeHttpServer(answering(control, events, report));
-      const remove = await listenAt(server, { socket: options.socket, group: options.group });
+      const remove = await listenAt(server, { socket: options.socket, group: options.group, option: "--api" });
       telemetry.note(note("info", "api.listening", `the control socket is ${options.socket}`));
       server.on("error", (error) => telemetry.note(note("warn", "api.not-accepted", `a connection could not be accepted: ${sentence(error)}`)));
       const stopped = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));

@@ -9,8 +9,8 @@ import { processSignals, runAll, type Task } from "./tasks.ts";
 
 export interface ServiceOptions extends Omit<DaemonOptions, "telemetry"> {
   readonly level: "debug" | "info" | "warn" | "error";
-  /** The way in for others: started first, so that a daemon that waits can be asked why. */
-  readonly door: (control: Control, telemetry: SystemTelemetry) => Task;
+  /** The ways in for others: started first, so that a daemon that waits can be asked why. */
+  readonly doors: (control: Control, telemetry: SystemTelemetry) => readonly Task[];
 }
 
 /** Runs until SIGTERM or SIGINT; exit code 1 and one note if it cannot. */
@@ -40,7 +40,7 @@ async function runDaemon(options: ServiceOptions, telemetry: SystemTelemetry, sy
     void reload().finally(() => systemd.ready(running));
   });
   const daemon = await assemble({ ...options, telemetry });
-  const tasks = [options.door(daemon.control, telemetry), ...daemon.tasks];
+  const tasks = [...options.doors(daemon.control, telemetry), ...daemon.tasks];
   await runAll(
     tasks,
     signal,

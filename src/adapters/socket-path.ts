@@ -1,5 +1,5 @@
 /**
- * The path of the control socket: taken without ever being open to more users than it should be, and never taken away
+ * The path of a unix socket others come in by: taken without ever being open to more users than it should be, and never taken away
  * from a daemon that is alive.
  *
  * A socket is bound under a name of its own, given its mode and group, and only then linked to the path: link(2) fails if
@@ -9,22 +9,27 @@ import { chmod, chown, link, lstat, mkdir, readFile, rename, rm } from "node:fs/
 import { connect, type Server } from "node:net";
 import { dirname } from "node:path";
 import { callerFault, FaultError, worldFault } from "#base/fault.ts";
-import { limits } from "./limits.ts";
 
 /** sockaddr_un holds 108 octets with the closing zero (unix(7)); the name bound first is longer by a suffix. */
 const pathOctets = 96;
+/** A listener that is alive accepts within this time (unix sockets accept at once). */
+const probeMillis = 1_000;
 
 export interface SocketPlace {
   readonly socket: string;
   /** Group that may use the socket besides its owner; left out of account if the machine has no such group. */
   readonly group: string | undefined;
+  /** What an operator gives another path with, for sentences: `--api`. */
+  readonly option: string;
 }
 
 /** Listens at `place.socket`. Returns what removes the path again. Rejects with a FaultError that names what is in the way. */
 export async function listenAt(server: Server, place: SocketPlace): Promise<() => Promise<void>> {
   const path = place.socket;
   if (Buffer.byteLength(path) > pathOctets) {
-    throw new FaultError(callerFault("api.path-too-long", `the socket path ${path} is longer than ${pathOctets} octets: give a shorter one with --api.`));
+    throw new FaultError(
+      callerFault("api.path-too-long", `the socket path ${path} is longer than ${pathOctets} octets: give a shorter one with ${place.option}.`),
+    );
   }
   const bound = `${path}.${process.pid}`;
   try {
@@ -35,7 +40,7 @@ export async function listenAt(server: Server, place: SocketPlace): Promise<() =
     if (gid !== undefined) await chown(bound, -1, gid).catch(unlessNotPermitted);
     await chmod(bound, 0o660);
     const { ino } = await lstat(bound);
-    await claim(bound, path);
+    await claim(bound, place);
     return async () => {
       const found = await lstat(path).catch(() => undefined);
       if (found?.ino === ino) await rm(path, { force: true });
@@ -59,17 +64,17 @@ function listen(server: Server, path: string): Promise<void> {
 }
 
 /** Links `bound` to `path`, putting a stale socket out of the way first. */
-async function claim(bound: string, path: string): Promise<void> {
+async function claim(bound: string, { socket: path, option }: SocketPlace): Promise<void> {
   for (let attempt = 0; attempt < 3; attempt++) {
     if (await linked(bound, path)) return;
     const found = await lstat(path).catch(() => undefined);
     if (found === undefined) continue;
     if (!found.isSocket())
-      throw new FaultError(callerFault("api.not-a-socket", `${path} is in the way and is no socket: remove it or give another path with --api.`));
-    if (await answers(path)) throw inUse(path);
+      throw new FaultError(callerFault("api.not-a-socket", `${path} is in the way and is no socket: remove it or give another path with ${option}.`));
+    if (await answers(path)) throw inUse(path, option);
     await setAside(path, `${bound}.old`);
   }
-  throw inUse(path);
+  throw inUse(path, option);
 }
 
 /** Moves a stale socket away and removes it; if another daemon's took its place meanwhile, that one is put back. */
@@ -97,7 +102,7 @@ function answers(path: string): Promise<boolean> {
       socket.destroy();
       resolve(alive);
     };
-    socket.setTimeout(limits.probeMillis, () => decide(true));
+    socket.setTimeout(probeMillis, () => decide(true));
     socket.once("connect", () => decide(true));
     socket.once("error", (error) => decide(codeOf(error) !== "ECONNREFUSED" && codeOf(error) !== "ENOENT"));
   });
@@ -115,8 +120,8 @@ function unlessNotPermitted(error: unknown): void {
   if (codeOf(error) !== "EPERM") throw error;
 }
 
-const inUse = (path: string): FaultError =>
-  new FaultError(callerFault("api.socket-in-use", `another podwayd answers at ${path}: stop it, or give this one another path with --api.`));
+const inUse = (path: string, option: string): FaultError =>
+  new FaultError(callerFault("api.socket-in-use", `another podwayd answers at ${path}: stop it, or give this one another path with ${option}.`));
 
 const codeOf = (error: unknown): string | undefined => (error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined);
 
