@@ -36,6 +36,33 @@ export interface NodeSettings {
   >;
   /** Pod CIDRs are taken from those alone who hold them by the store's leases (product §6.13). */
   readonly originValidation: boolean;
+  /** A path counts only while the kernel has a route to its next hop. */
+  readonly resolvesNextHops?: boolean;
+  /** Sessions between nodes of the document; undefined where there are none. */
+  readonly reflection?: ReflectionSettings | undefined;
+}
+
+/** How `peers` that are nodes of the document replace one another when the document changes (bgp/handover.ts). */
+export interface ReflectionSettings {
+  /** Names of those of `peers` that are nodes of the document. */
+  readonly sessions: readonly string[];
+  /** Of them the reflectors by whom this node hears of all others; none in a mesh and on a reflector. */
+  readonly reflectors: readonly string[];
+  /** Every reflector of the document; none in a mesh. */
+  readonly reflecting: readonly string[];
+  /** Every node of the document. */
+  readonly nodes: readonly string[];
+  /** What stands in when all reflectors are gone; undefined: nothing does. */
+  readonly fallback: FallbackSettings | undefined;
+}
+
+/** A mesh of the nodes that are not reflectors. */
+export interface FallbackSettings {
+  readonly peers: readonly PeerSettings[];
+  /** Where this node accepts connections meanwhile. */
+  readonly listen: ListenSettings | undefined;
+  /** No session with a reflector for so long. */
+  readonly afterSeconds: number;
 }
 
 export interface MonitoringSettings {
@@ -137,6 +164,10 @@ export interface PodSettings {
   readonly pair?: string | undefined;
   readonly coolDownSeconds: number;
   readonly keepSeconds: number;
+  /** A kept address is given back to its owner on other nodes too. */
+  readonly roam?: boolean | undefined;
+  /** Link on which an address may be in use: it is asked for there before it is handed out. */
+  readonly probe?: string | undefined;
   /** Share of addresses in use, in percent, from which on it is said. */
   readonly alarmPercent: number;
 }

@@ -28,8 +28,9 @@ const keys: readonly Row[] = [
   ["asn", "restart", "every node without an asn of its own takes it when its daemon starts; until then its sessions stay as they are"],
   ["store", "restart", "each daemon reads it when it starts; what the old store holds is not moved"],
   ["listen", "applied now", "each daemon opens the new port and closes the old one; sessions stay"],
-  ["reflection", "session reset", "old sessions close once the new ones have sent everything"],
+  ["reflection", "applied now", "old sessions close once the new ones have told everything both ways and nothing is heard by the old ones alone"],
   ["timers.connectRetry", "applied now", "used at the next attempt to connect"],
+  ["timers.fallback", "applied now", "counts from the next time all reflectors are gone"],
   ["timers", "session reset", "the hold time is agreed upon when a session opens"],
   ["bfd", "applied now", "BFD begins, changes its times, or ends and says so; the sessions stay"],
   ["gracefulRestart.stale", "applied now", "counts from the next restart of a neighbour"],
@@ -53,7 +54,7 @@ const keys: readonly Row[] = [
 
   ["nodes.*.labels", "applied now", "peers follow their selectors"],
   ["nodes.*.originValidation", "applied now", "the reflector judges the pod CIDRs it was told anew; sessions stay"],
-  ["nodes.*.roles", "restart", "sessions follow now; this node takes up or leaves its pools when its daemon starts"],
+  ["nodes.*.roles", "restart", "sessions follow now, new ones before old ones close; this node takes up or leaves its pools when its daemon starts"],
   ["nodes.*.listen", "applied now", "this node opens the new port and closes the old one; sessions stay"],
   ["nodes.*", "restart", "its neighbours expect it as it is now, and its sessions with them come back when its daemon starts"],
 

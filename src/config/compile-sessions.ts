@@ -1,6 +1,6 @@
 /** Sessions of one node: with the other nodes as `reflection` says, with the outside as `peers` says. */
 import type { AttributeSettings, BfdSettings, FamilyName, PeerRole, PeerSettings, RangeSettings, SessionSettings } from "#base/settings.ts";
-import { type DeclaredNode, nodeSessions, sessionEnds } from "./declared-node.ts";
+import { type DeclaredNode, fallbackSessions, type NodeSession, nodeSessions, sessionEnds } from "./declared-node.ts";
 import { type PeerEntry, selectorOf } from "./peer-schema.ts";
 import type { Document } from "./schema.ts";
 
@@ -11,8 +11,23 @@ const nodeHops = 64;
 
 /** Sessions with other nodes of the document. */
 export function compileSessions(document: Document, nodes: readonly DeclaredNode[], self: DeclaredNode): readonly PeerSettings[] {
+  return peersOf({ document, nodes, self }, nodeSessions(document, nodes, self));
+}
+
+/** What stands in for the reflectors while all of them are gone. */
+export function compileFallback(document: Document, nodes: readonly DeclaredNode[], self: DeclaredNode): readonly PeerSettings[] {
+  return document.timers.fallback === 0 ? [] : peersOf({ document, nodes, self }, fallbackSessions(document, nodes, self));
+}
+
+interface Whose {
+  readonly document: Document;
+  readonly nodes: readonly DeclaredNode[];
+  readonly self: DeclaredNode;
+}
+
+function peersOf({ document, nodes, self }: Whose, sessions: readonly NodeSession[]): readonly PeerSettings[] {
   const usual = defaults(document, nodes);
-  return nodeSessions(document, nodes, self).map(({ other, client, passive }) => {
+  return sessions.map(({ other, client, passive }) => {
     const { local, remote } = sessionEnds(self, other)!;
     const external = other.asn !== self.asn;
     return {

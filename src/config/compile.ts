@@ -3,10 +3,19 @@ import { type CallerFault, type Outcome, callerFault, failed, ok } from "#base/f
 import type { Ip } from "#base/ip.ts";
 import { prefixFamily } from "#base/prefix.ts";
 import type { PolicySettings } from "#base/policy-settings.ts";
-import type { PodSettings, ListenSettings, NodeSettings, PeerSettings, PoolSettings, RangeSettings, StoreSettings } from "#base/settings.ts";
+import type {
+  ListenSettings,
+  NodeSettings,
+  PeerSettings,
+  PodSettings,
+  PoolSettings,
+  RangeSettings,
+  ReflectionSettings,
+  StoreSettings,
+} from "#base/settings.ts";
 import { compilePolicy } from "./built-in-policies.ts";
 import { compileMonitoring } from "./compile-monitoring.ts";
-import { compilePeers, compileRanges, compileSessions } from "./compile-sessions.ts";
+import { compileFallback, compilePeers, compileRanges, compileSessions } from "./compile-sessions.ts";
 import { type DeclaredNode, declaredNodes } from "./declared-node.ts";
 import { listNames, nearestName } from "./nearest-name.ts";
 import type { PodPoolEntry } from "./pod-schema.ts";
@@ -18,7 +27,9 @@ export function compileNode(document: Document, name: string): Outcome<NodeSetti
   const nodes = declaredNodes(document);
   const self = nodes.find((node) => node.name === name);
   if (self === undefined) return failed(unknownNode(name, Object.keys(document.nodes)));
-  const peers = [...compileSessions(document, nodes, self), ...compilePeers(document, nodes, self)];
+  const sessions = compileSessions(document, nodes, self),
+    fallback = compileFallback(document, nodes, self);
+  const peers = [...sessions, ...compilePeers(document, nodes, self)];
   const ranges = compileRanges(document, nodes, self);
   // Checked when the document was parsed: an IPv6-only node states its router id (check-nodes.ts).
   const routerId = self.routerId!;
@@ -37,13 +48,15 @@ export function compileNode(document: Document, name: string): Outcome<NodeSetti
     pools: document.pools.map(compilePool),
     peers,
     ranges,
-    policies: usedPolicies(document, [...peers, ...ranges]),
+    reflection: compileReflection({ document, nodes, self }, sessions, fallback),
+    policies: usedPolicies(document, [...peers, ...ranges, ...fallback]),
     kernel: { enabled: self.isNode, routeProtocol: document.routeProtocol, metric: document.routeMetric },
     lease: { holdSeconds: document.lease.hold, livenessSeconds: document.lease.liveness, quarantineSeconds: document.lease.quarantine },
     monitoring: compileMonitoring(document, self),
     nodes: Object.fromEntries(
       nodes.map((node) => [node.name, { address: node.entry.address, address6: node.ipv6, routerId: node.routerId!, roles: node.entry.roles }]),
     ),
+    resolvesNextHops: self.entry.nextHopResolution === "kernel",
     originValidation: self.isReflector && document.store !== "none" && self.entry.originValidation === "lease",
   });
 }
@@ -55,6 +68,24 @@ function unknownNode(name: string, declared: readonly string[]): CallerFault {
     "config.unknown-node",
     `there is no node ${JSON.stringify(name)} in this document; ${hint} (choose with --node NAME, or add it under nodes:)`,
   );
+}
+
+/** Which sessions are those with other nodes, and what stands in for the reflectors of a node that is none. */
+function compileReflection(
+  { document, nodes, self }: { readonly document: Document; readonly nodes: readonly DeclaredNode[]; readonly self: DeclaredNode },
+  sessions: readonly PeerSettings[],
+  fallback: readonly PeerSettings[],
+): ReflectionSettings {
+  const reflecting = document.reflection === "auto" ? nodes.filter(({ isReflector }) => isReflector).map(({ name }) => name) : [];
+  const afterSeconds = document.timers.fallback,
+    listen = compileListen(document, self, true);
+  return {
+    sessions: sessions.map(({ name }) => name),
+    reflectors: self.isReflector ? [] : reflecting,
+    reflecting,
+    nodes: nodes.map(({ name }) => name),
+    fallback: fallback.length === 0 ? undefined : { peers: fallback, listen, afterSeconds },
+  };
 }
 
 /** Product §6.10: reflectors and whoever has passive peers listen; a `listen` of the node's own always counts. */

@@ -1,5 +1,6 @@
 /** A node of the document with its defaults filled in: what checks and compile both ask of it. */
 import { type Ip, compareIp } from "#base/ip.ts";
+import { limits } from "./limits.ts";
 import type { NodeEntry } from "./node-schema.ts";
 import type { Document } from "./schema.ts";
 
@@ -63,6 +64,29 @@ export interface NodeSession {
 /** True if every node peers with every other. */
 export function isMesh(document: Document, nodes: readonly DeclaredNode[]): boolean {
   return document.reflection === "mesh" || (document.reflection === "auto" && !nodes.some((node) => node.isReflector));
+}
+
+/** Whether a node accepts connections if it is dialled: it does unless the document says off. */
+export function mayListen(document: Document, node: DeclaredNode): boolean {
+  return (node.entry.listen ?? document.listen) !== "off";
+}
+
+/**
+ * The sessions `self` keeps while all reflectors are gone: a mesh of the nodes that are none. Nothing where there is a mesh anyhow,
+ * or where it would have more than `limits.meshNodes`. Pairs of which neither listens are left out.
+ */
+export function fallbackSessions(document: Document, nodes: readonly DeclaredNode[], self: DeclaredNode): readonly NodeSession[] {
+  const members = nodes.filter((node) => !node.isReflector);
+  if (document.reflection !== "auto" || members.length === nodes.length || self.isReflector || members.length > limits.meshNodes) return [];
+  return members.flatMap((other) => {
+    const ends = other.name === self.name ? undefined : sessionEnds(self, other);
+    if (ends === undefined) return [];
+    const iListen = mayListen(document, self),
+      itListens = mayListen(document, other);
+    if (!iListen && !itListens) return [];
+    const passive = iListen && itListens ? compareIp(ends.local, ends.remote) > 0 : iListen;
+    return [{ other, client: false, passive }];
+  });
 }
 
 /** The sessions `self` keeps with other nodes. Both ends compute the same pairs, and opposite `passive`. */

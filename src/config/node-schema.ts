@@ -76,6 +76,12 @@ export const HoldTime = duration(3, 65535, true);
 export const Timers = z.strictObject({
   hold: HoldTime.prefault("90s").meta({ description: "Hold time proposed in OPEN; 0 turns keepalives off (RFC 4271 §4.2)." }),
   connectRetry: duration(1, 3600).prefault("5s").meta({ description: "Wait between attempts to connect; the speaker backs off from there (RFC 4271 §8.2)." }),
+  fallback: duration(1, 86_400, true)
+    .prefault("20s")
+    .meta({
+      description:
+        "A node without a session with any reflector for so long peers with the other nodes, which do the same, until reflectors are back; 0 turns it off. Not above 100 nodes.",
+    }),
 });
 
 const labelKey = /^[A-Za-z0-9]([A-Za-z0-9_./-]{0,61}[A-Za-z0-9])?$/;
@@ -95,6 +101,14 @@ export const Node = z.strictObject({
     .meta({ description: "Free key-value pairs for selectors; values are text. `node` and `role` are set by Podway." }),
   routerId: Address4.optional().meta({ description: "BGP Identifier; the IPv4 address if left out, so an IPv6-only node states it." }),
   clusterId: Address4.optional().meta({ description: "Cluster id of a reflector (RFC 4456 §7); the router id if left out." }),
+  nextHopResolution: z
+    .enum(["off", "kernel"])
+    .default("off")
+    .meta({
+      description:
+        "`kernel`: a path counts while the kernel has a route to its next hop, and of equal ones the closer is taken (RFC 4271 §9.1.2); " +
+        "`off`: every next hop counts as reachable, as an off-path reflector needs it.",
+    }),
   originValidation: z
     .enum(["lease", "off"])
     .default("lease")

@@ -7,7 +7,7 @@ import type { Secret } from "#base/settings.ts";
 import { note } from "#base/note.ts";
 import { watchDynamic } from "./bfd-dynamic.ts";
 import { createBfd } from "./bfd-task.ts";
-import { createBgp } from "./bgp-task.ts";
+import { type Bgp, createBgp } from "./bgp-task.ts";
 import type { Control } from "./control.ts";
 import { createControl } from "./daemon-control.ts";
 import { DocumentKeeper } from "./document.ts";
@@ -15,6 +15,7 @@ import type { Reading } from "./document-text.ts";
 import { followable } from "./followable.ts";
 import { createMonitoring, type Monitoring } from "./monitoring-task.ts";
 import { DrainKeeper } from "./drain-keeper.ts";
+import type { NextHopTask } from "./next-hop-task.ts";
 import { createNode, type NodePart } from "./node-part.ts";
 import { createOperator } from "./operator.ts";
 import { PeerSwitches } from "./peer-switches.ts";
@@ -54,7 +55,7 @@ export async function assemble(options: DaemonOptions): Promise<Daemon> {
   const secret = (of: Secret): Promise<Uint8Array> =>
     readSecret(of, { credentialsDirectory: process.env.CREDENTIALS_DIRECTORY, note: (said) => telemetry.note(said) });
   const store = await openStore(first.settings, { stateDirectory, clock, telemetry, secret });
-  const made: { node?: NodePart; monitoring?: Monitoring } = {}; // what is asked before it is there
+  const made: { node?: NodePart; monitoring?: Monitoring; nextHops?: NextHopTask } = {}; // what is asked before it is there
   const keeper = new DocumentKeeper({ ...options, held: () => made.node?.held() ?? [] }, first);
   if (store) await keeper.open(store);
   // The store is that of the file, whatever the document that rules says of it.
@@ -71,6 +72,7 @@ export async function assemble(options: DaemonOptions): Promise<Daemon> {
     decided: () => {
       made.node?.decided();
       made.monitoring?.flush();
+      made.nextHops?.decided();
     },
   });
   const monitoring = (made.monitoring = createMonitoring({
@@ -86,6 +88,7 @@ export async function assemble(options: DaemonOptions): Promise<Daemon> {
   const drains = new DrainKeeper({ node: options.node, store, stateDirectory, driver: bgp.driver, telemetry, shutGracefully: (on) => bgp.shutGracefully(on) });
   const switches = new PeerSwitches(stateDirectory, bgp.driver);
   await Promise.all([switches.recall(), drains.recall()]);
+  if (settings.resolvesNextHops === true) made.nextHops = await createNextHops(settings.kernel.routeProtocol, bgp, telemetry);
   const bfd = createBfd({ settings, telemetry, clock, failed: (address, text) => bgp.driver.bfdDown(address, text) });
   watchDynamic(bgp.speaker, bfd);
   const node = (made.node = await createNode({ settings, store, clock, telemetry, bgp, stateDirectory, version }));
@@ -104,7 +107,7 @@ export async function assemble(options: DaemonOptions): Promise<Daemon> {
     setTimeout(() => process.kill(process.pid, "SIGTERM"), leaveMillis);
   };
   const operator = createOperator({ keeper, bgp, store, drains, switches, running: () => running.settings, alive: () => node.alive(), leave });
-  const warnings = (): readonly string[] => [...keeper.warnings, ...running.pending, ...(directory.warning === undefined ? [] : [directory.warning])];
+  const warnings = (): readonly string[] => [...keeper.warnings, ...running.pending, ...bgp.warnings(), ...(directory.warning === undefined ? [] : [directory.warning])];
   const control = createControl({ version, telemetry, clock, keeper, bgp, bfd, monitoring, node, operator, drains, running: () => running.settings, warnings });
   const tasks = [
     lasting("state directory", () => directory.release()),
@@ -112,11 +115,18 @@ export async function assemble(options: DaemonOptions): Promise<Daemon> {
     { name: "document", run: (signal: AbortSignal, ready: () => void) => (ready(), keeper.watch(signal)) },
     { name: "drains", run: (signal: AbortSignal, ready: () => void) => (ready(), drains.run(signal)) },
     ...node.tasks,
+    ...(made.nextHops ? [made.nextHops] : []),
     monitoring, // hears how the sessions end
     bfd, // ends after BGP has taken its leave: what follows then is no failure
     bgp,
   ];
   return { control, tasks, reload: () => keeper.reload() };
+}
+
+async function createNextHops(routeProtocol: number, bgp: Bgp, telemetry: SystemTelemetry): Promise<NextHopTask> {
+  const { NextHopTask: Made } = await import("./next-hop-task.ts"),
+    { openNetlinkKernel } = await import("#adapters/netlink-kernel.ts");
+  return new Made({ rib: bgp.speaker.rib, telemetry, openKernel: () => openNetlinkKernel(routeProtocol), changed: () => bgp.driver.wake() });
 }
 
 /** Something that is there while others run, and ends after them. */

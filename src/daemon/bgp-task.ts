@@ -8,6 +8,7 @@ import type { Clock } from "#ports/clock.ts";
 import type { Net } from "#ports/net.ts";
 import type { Telemetry } from "#ports/telemetry.ts";
 import { Speaker } from "#bgp/speaker.ts";
+import { HandoverDriver } from "./handover-driver.ts";
 import { Listeners } from "./listeners.ts";
 import { watchLoopDelay } from "./loop-delay.ts";
 import { countErrors } from "./peer-errors.ts";
@@ -39,6 +40,8 @@ export interface Bgp extends Task {
   shutGracefully(on: boolean): void;
   /** How the sessions end when the task stops: `restart` unless told otherwise. */
   stopMode: "restart" | "shutdown";
+  /** What a person should know of sessions that are not what the document says. */
+  warnings(): readonly string[];
 }
 
 /** The longest a restart of ours waits for others before it selects routes (RFC 4724 §4.1, Selection_Deferral_Timer). */
@@ -58,16 +61,22 @@ export function createBgp(parts: BgpParts): Bgp {
     address6: settings.address6,
     policies: settings.policies,
     observes: settings.kernel.enabled,
+    resolvesNextHops: settings.resolvesNextHops === true,
   };
   const speaker = new Speaker({ ...identity, jitter: recorder?.jitter(Math.random) ?? Math.random });
   recorder?.follow(speaker, identity);
-  const driver = new PeersDriver({ ...parts, speaker });
+  const decided = (): void => {
+    parts.decided();
+    handover.turned();
+  };
+  const driver = new PeersDriver({ ...parts, speaker, decided });
   const listeners = new Listeners({ ...parts, accepted: (connection) => driver.accepted(connection) });
   gauges(telemetry, speaker, driver);
   if (settings.roles.includes("reflector")) watchLoopDelay(telemetry); // it costs a node more than its BGP does
   const configure = (): void => {
     speaker.usePolicies(settings.policies);
-    const { peers, ranges } = settings,
+    const { ranges } = settings,
+      { peers } = handover,
       shutting = { gracefulShutdown: true } as const;
     if (isShutting)
       driver.configure(
@@ -76,12 +85,22 @@ export function createBgp(parts: BgpParts): Bgp {
       );
     else driver.configure(peers, ranges);
   };
+  const listen = (): Promise<void> => listeners.follow({ ...settings, listen: handover.listen, peers: handover.peers });
+  const handover = new HandoverDriver({
+    ...parts,
+    speaker,
+    changed: () => {
+      void listen();
+      configure();
+    },
+  });
   return {
     name: "bgp",
     speaker,
     driver,
     listeners,
     stopMode: "restart",
+    warnings: () => handover.warnings(),
     shutGracefully(on) {
       isShutting = on;
       if (isRunning) configure();
@@ -89,8 +108,9 @@ export function createBgp(parts: BgpParts): Bgp {
     follow(next) {
       settings = next;
       if (!isRunning) return;
+      handover.follow(settings);
       // Keys first: a neighbour that has one must not find a listener without.
-      void listeners.follow(next);
+      void listen();
       configure();
     },
     async run(signal, ready) {
@@ -98,12 +118,14 @@ export function createBgp(parts: BgpParts): Bgp {
       // own CIDRs, makes peers sweep what they have kept for us.
       const last = await parts.restart.begin(keptMillis(settings));
       isRunning = true;
+      handover.follow(settings);
       configure();
       beginRestart(speaker, settings, last, parts);
-      await listeners.follow(settings);
+      await listen();
       driver.wake();
       ready();
       await parts.restart.keep(signal, () => speaker.sessions());
+      handover.close();
       listeners.close();
       await driver.stop(this.stopMode, "podwayd is stopping");
       recorder?.end();

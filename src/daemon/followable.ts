@@ -26,6 +26,7 @@ const identity: readonly Fixed[] = [
 const others: readonly Fixed[] = [
   ["store", ({ store }) => (store.kind === "etcd" ? `etcd at ${store.endpoints.join(", ")} under ${store.prefix}` : store.kind)],
   ["role node", ({ kernel }) => (kernel.enabled ? "on" : "off")],
+  ["nextHopResolution", ({ resolvesNextHops }) => (resolvesNextHops === true ? "kernel" : "off")],
   ["routeProtocol", ({ kernel }) => String(kernel.routeProtocol)],
 ];
 
@@ -33,9 +34,9 @@ const others: readonly Fixed[] = [
 export function followable(running: NodeSettings, next: NodeSettings): Followable {
   const moved = identity.filter(([, read]) => read(running) !== read(next)),
     rest = others.filter(([, read]) => read(running) !== read(next));
-  const { asn, routerId, clusterId, address, address6, listen, peers, ranges, policies } = running;
+  const { asn, routerId, clusterId, address, address6, listen, peers, ranges, policies, reflection } = running;
   const kernel = { ...next.kernel, enabled: running.kernel.enabled, routeProtocol: running.kernel.routeProtocol };
-  const sessions = moved.length > 0 ? { asn, routerId, clusterId, address, address6, listen, peers, ranges, policies } : {};
+  const sessions = moved.length > 0 ? { asn, routerId, clusterId, address, address6, listen, peers, ranges, policies, reflection } : {};
   return {
     settings: { ...next, store: running.store, kernel, ...sessions },
     pending: [

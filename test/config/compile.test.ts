@@ -89,6 +89,18 @@ test("the quickstart document, for a node, to the last setting", () => {
       },
     ],
     ranges: [],
+    reflection: {
+      sessions: ["rr1"],
+      reflectors: ["rr1"],
+      reflecting: ["rr1"],
+      nodes: ["rr1", "n1", "n2"],
+      // n1 has the lower address and dials, but accepts too while there is no reflector.
+      fallback: {
+        peers: [{ ...session, name: "n2", address: "10.0.0.22", port: 179, source: "10.0.0.21", remoteAs: 64512, role: "non-client" }],
+        listen: { addresses: [], port: 179 },
+        afterSeconds: 20,
+      },
+    },
     policies: {
       "default-route": {
         name: "default-route",
@@ -140,6 +152,21 @@ test("the quickstart document, for its reflector: clients are awaited, nothing i
   const reflector = settingsOf(quickstart, "rr1");
   expect(sessions(reflector)).toEqual(["awaits n1 10.0.0.21:179 as client from 10.0.0.11", "awaits n2 10.0.0.22:179 as client from 10.0.0.11"]);
   expect(reflector).toMatchObject({ listen: { addresses: [], port: 179 }, clusterId: "10.0.0.11", kernel: { enabled: false }, policies: {} });
+});
+
+test("no mesh stands in for reflectors where the document has none, at their own place, for 0 seconds, or between nodes that only dial", () => {
+  const fallbackOf = (text: string, name: string): unknown => settingsOf(text, name).reflection?.fallback;
+  expect(fallbackOf(quickstart, "rr1")).toBe(undefined);
+  expect(fallbackOf(quickstart.replace("nodes:\n", "timers: { fallback: 0 }\nnodes:\n"), "n1")).toBe(undefined);
+  expect(fallbackOf(head + three, "n1")).toBe(undefined);
+  const dialOnly = `${head}nodes:\n  rr: { address: 10.0.0.9, roles: [reflector] }\n  n1: { address: 10.0.0.1, listen: off }\n  n2: { address: 10.0.0.2, listen: off }\n  n3: { address: 10.0.0.3 }\n`;
+  expect(fallbackOf(dialOnly, "n1")).toMatchObject({ peers: [{ name: "n3", passive: false }] });
+  expect(fallbackOf(dialOnly, "n3")).toMatchObject({
+    peers: [
+      { name: "n1", passive: true },
+      { name: "n2", passive: true },
+    ],
+  });
 });
 
 test("a peer is kept only by the nodes its selector selects", () => {

@@ -26,7 +26,7 @@ describe("what a change costs", () => {
     ["asn: 64512", "lease: { hold: 12h }", "lease.hold: 86400 → 43200: restart"],
     ["asn: 64512", "routeProtocol: 118", "routeProtocol: 117 → 118: restart"],
     ["asn: 64512", "listen: { port: 1179 }", 'listen: - → {"port":1179}: applied now'],
-    ["asn: 64512", "reflection: mesh", "reflection: auto → mesh: session reset"],
+    ["asn: 64512", "reflection: mesh", "reflection: auto → mesh: applied now"],
     ["labels: { rack: a }", "labels: { rack: b, gpu: yes }", "nodes.n1.labels.rack: a → b: applied now", "nodes.n1.labels.gpu: - → yes: applied now"],
     ["address: 10.0.0.22", "address: 10.0.0.23", "nodes.n2.address: 10.0.0.22 → 10.0.0.23: restart"],
     ["roles: [reflector]", "roles: [node, reflector]", 'nodes.rr1.roles: ["reflector"] → ["node","reflector"]: restart'],
