@@ -34,8 +34,8 @@ export interface BfdRow {
   readonly text: string;
 }
 
-/** All scenes against one speaker. Needs root; leaves nothing behind. */
-export async function tryBfd(speaker: BfdSpeaker, home: string): Promise<readonly BfdRow[]> {
+/** All scenes against one speaker; of those that `only` names a part of, sessions and cuts alone. Needs root; leaves nothing behind. */
+export async function tryBfd(speaker: BfdSpeaker, home: string, only?: readonly string[]): Promise<readonly BfdRow[]> {
   const rows: BfdRow[] = [];
   const row = async (what: string, work: () => Promise<string>): Promise<void> => {
     const done = await work().then(
@@ -45,11 +45,12 @@ export async function tryBfd(speaker: BfdSpeaker, home: string): Promise<readonl
     rows.push({ what: `${speaker.name}, ${what}`, ...done });
   };
   for (const [name, scene] of Object.entries(scenes)) {
+    if (only?.some((part) => name.includes(part)) === false) continue;
     const world = await BfdWorld.open(`${speaker.name.toLowerCase()}${rows.length}`, home, scene);
     try {
       await row(`${name}: up`, () => comesUp(world, speaker));
       await row(`${name}: cut`, () => cutAndMend(world, speaker));
-      if (name === "link, IPv4") {
+      if (name === "link, IPv4" && only === undefined) {
         await row("switched off here", () => switchedOffHere(world, speaker));
         if (speaker.shutdown) await row("switched off there", () => switchedOffThere(world, speaker));
         await row("busy with routes", () => busy(world));

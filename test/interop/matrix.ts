@@ -1,7 +1,7 @@
 /** The matrix: who was tried for what, what came of it, and the table a person reads. */
 import type { Bench, Scene } from "./bench.ts";
 
-/** In the order they are printed; `later` is what Podway does not do yet and where that would be tried. */
+/** In the order they are printed. */
 export const rows = [
   "iBGP client, IPv4 routes",
   "iBGP client, IPv6 routes",
@@ -39,10 +39,10 @@ export const rows = [
   "wrong AS, we refuse",
   "wrong AS, they refuse",
   "two-octet AS numbers",
+  "BFD on a link",
+  "BFD over a router",
 ] as const;
 export type Row = (typeof rows)[number];
-
-export const later: readonly string[] = [];
 
 /** yes; no, and why; not supported by the other side, and how that is known. */
 export interface Cell {
@@ -89,7 +89,7 @@ async function attempt(work: () => Promise<string | void>): Promise<Cell> {
 export function printMatrix(columns: ReadonlyMap<string, Column>, tried: readonly Row[]): string {
   const names = [...columns.keys()],
     widths = names.map((name) => Math.max(name.length, 7)),
-    left = Math.max(...rows.map(({ length }) => length), ...later.map(({ length }) => length));
+    left = Math.max(...rows.map(({ length }) => length));
   const line = (head: string, cells: readonly string[]): string =>
     `${head.padEnd(left)}  ${cells.map((cell, i) => cell.padEnd(widths[i]!)).join("  ")}`.trimEnd();
   const out = [
@@ -106,14 +106,7 @@ export function printMatrix(columns: ReadonlyMap<string, Column>, tried: readonl
         names.map((name) => shown[columns.get(name)!.get(row)?.verdict ?? "none"]),
       ),
     );
-  for (const row of later)
-    out.push(
-      line(
-        row,
-        names.map(() => "later"),
-      ),
-    );
-  out.push("", "yes: seen to work.  NO: tried and failed.  theirs: the other side cannot, with the proof below.  later: not built in Podway yet.", "");
+  out.push("", "yes: seen to work.  NO: tried and failed.  theirs: the other side cannot, with the proof below.", "");
   for (const row of tried) for (const [note, who] of notesOf(row, columns)) out.push(`${row}: ${who.join(", ")}: ${note}`);
   return out.join("\n");
 }

@@ -14,6 +14,8 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { eachBounded } from "#lab/command.ts";
 import { Bench } from "./bench.ts";
+import { tryBfdRows } from "./bfd-rows.ts";
+import { closeBfdWorlds, removeBfdRemains } from "./bfd-world.ts";
 import { Bird } from "./bird.ts";
 import { compareDecisions } from "./decision.ts";
 import { runDifferential } from "./differential.ts";
@@ -85,6 +87,7 @@ async function tryAll(): Promise<boolean> {
     const bench = await Bench.open(name, home, makers[name]!);
     try {
       for (const scenario of scenarios) await runScenario(scenario, bench, column, wanted);
+      await tryBfdRows(name, home, { column, wanted });
     } finally {
       await bench.close();
     }
@@ -145,6 +148,7 @@ function tryPair(): Promise<boolean> {
 
 async function main(): Promise<number> {
   await removeRemains();
+  await removeBfdRemains();
   const isWanted = (part: string): boolean => given.part === undefined || given.part === part;
   const matrix = !isWanted("matrix") || (await tryAll());
   const stream = !isWanted("stream") || (await tryStream());
@@ -155,11 +159,12 @@ async function main(): Promise<number> {
   return matrix && stream && pair && policy && decision && monitoring ? 0 : 1;
 }
 
-for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => void closeNetworks().finally(() => process.exit(130)));
+for (const signal of ["SIGINT", "SIGTERM"] as const)
+  process.once(signal, () => void Promise.all([closeNetworks(), closeBfdWorlds()]).finally(() => process.exit(130)));
 try {
   process.exitCode = await main();
 } finally {
-  await closeNetworks();
+  await Promise.all([closeNetworks(), closeBfdWorlds()]);
   if (given.keep) process.stderr.write(`files are in ${home}\n`);
   else rmSync(home, { recursive: true, force: true });
 }

@@ -301,11 +301,13 @@ async function weAsk(bench: Bench): Promise<string> {
     policies: { preferred: { rules: [{ then: "accept", set: { localPref: 333 } }] } },
     peers: document.peers.map((peer) => (peer.name === "speaker" ? { ...peer, import: ["preferred"] } : peer)),
   }));
+  // Before anything is said about an answer: a machine under load reads the document late.
+  const asks = (): number => bench.tap.heard.slice(before).filter(({ from, type }) => from === bench.us && type === messageType.routeRefresh).length;
+  await awaitFact(async () => asks() >= 2 || undefined, { millis: 10_000 });
   const renewed = (): boolean => ["10.200.1.0/24", "fd00:200:1::/48"].every((prefix) => first.routes.get(prefix)?.localPref === 333);
   const done = await awaitFact(async () => renewed() || undefined, { millis: lacks === undefined ? 15_000 : 3000 });
-  const said = bench.tap.heard.slice(before),
-    asked = said.filter(({ from, type }) => from === bench.us && type === messageType.routeRefresh);
-  if (asked.length < 2) throw new Error("no ROUTE-REFRESH for each family was seen");
+  const said = bench.tap.heard.slice(before);
+  if (asks() < 2) throw new Error("no ROUTE-REFRESH for each family was seen");
   if ((!done || said.some(({ type }) => type === messageType.open)) && lacks !== undefined) throw new Theirs(lacks);
   if (!done) throw new Error("15 s after our ROUTE-REFRESH the new import policy has no effect");
   if (said.some(({ type }) => type === messageType.open)) throw new Error("the session was reset for it");

@@ -139,7 +139,7 @@ export const holdExpiry: Scenario = {
 
 export const limits: Scenario = {
   rows: ["prefix limit, ours", "prefix limit, theirs"],
-  scene: (bench) => ({ setup: { announces: samplesOfSpeaker(bench.network, "sp") }, peer: { maxPrefixes: 3 } }),
+  scene: (bench) => ({ setup: { announces: samplesOfSpeaker(bench.network, "sp") }, peer: { maxPrefixes: 2 } }),
   trials: [
     async (bench) => {
       const { reason } = await bench.podwayd.until("speaker", "is over its limit", ({ flaps }) => flaps > 0);
