@@ -119,13 +119,16 @@ export type StoreSettings =
 /** Secrets are named, never held: read at the moment of use (product §6.9). */
 export type Secret = { readonly file: string } | { readonly credential: string };
 
+/** How packets between the nodes of a pool go. */
+export type Backend = "bgp" | "vxlan" | "host-gw";
+
 export interface PoolSettings {
   readonly name: string;
   readonly cidr: Prefix;
   readonly family: Family;
   /** Prefix length of one node's CIDR. */
   readonly nodePrefix: number;
-  readonly backend: "bgp" | "vxlan" | "host-gw";
+  readonly backend: Backend;
   /** vxlan only. */
   readonly vni: number | undefined;
   readonly port: number;

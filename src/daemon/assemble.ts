@@ -107,7 +107,12 @@ export async function assemble(options: DaemonOptions): Promise<Daemon> {
     setTimeout(() => process.kill(process.pid, "SIGTERM"), leaveMillis);
   };
   const operator = createOperator({ keeper, bgp, store, drains, switches, running: () => running.settings, alive: () => node.alive(), leave });
-  const warnings = (): readonly string[] => [...keeper.warnings, ...running.pending, ...bgp.warnings(), ...(directory.warning === undefined ? [] : [directory.warning])];
+  const warnings = (): readonly string[] => [
+    ...keeper.warnings,
+    ...running.pending,
+    ...bgp.warnings(),
+    ...(directory.warning === undefined ? [] : [directory.warning]),
+  ];
   const control = createControl({ version, telemetry, clock, keeper, bgp, bfd, monitoring, node, operator, drains, running: () => running.settings, warnings });
   const tasks = [
     lasting("state directory", () => directory.release()),

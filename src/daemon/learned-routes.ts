@@ -58,6 +58,7 @@ function isAsGood(a: Candidate, b: Candidate): boolean {
     a.asPathLength === b.asPathLength &&
     a.origin === b.origin &&
     a.externality === b.externality &&
+    a.nextHopCost === b.nextHopCost &&
     a.neighborAs === b.neighborAs &&
     a.med === b.med
   );

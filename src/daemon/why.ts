@@ -5,6 +5,7 @@ import { contains, parsePrefix, type Prefix, prefixParts } from "#base/prefix.ts
 import type { NodeSettings } from "#base/settings.ts";
 import { none } from "#bgp/rib/adj-rib-in.ts";
 import { candidatesOf, compareBySteps } from "#bgp/rib/explain.ts";
+import { unreachable } from "#bgp/rib/next-hops.ts";
 import type { LocRib } from "#bgp/rib/loc-rib.ts";
 import { localPeer, type Role } from "#bgp/rib/peer-table.ts";
 import { whyNotTold } from "#bgp/reflector/reflect.ts";
@@ -59,6 +60,7 @@ function whyPrefix(subject: string, asked: Prefix, parts: WhyParts): WhyView {
     facts["route"] = rib.prefixes.text(prefix);
     sentences.push(...chosen(rib, prefix, parts, facts), ...told(rib, prefix, parts, facts));
   }
+  sentences.push(...unresolved(rib, asked, parts.speaker, facts));
   const refused = parts.speaker.rib.refusalsOf(asked).map(({ peer, text }) => ({ peer: peerName(parts.speaker, peer), text }));
   if (refused.length > 0) facts["refused"] = refused;
   for (const { peer, text } of refused.slice(0, 4)) sentences.push(`${asked} as ${peer} announced it was ${text}.`);
@@ -68,6 +70,17 @@ function whyPrefix(subject: string, asked: Prefix, parts: WhyParts): WhyView {
   if (origin !== undefined) sentences.push(origin);
   facts["origin"] = origin ?? null;
   return { subject, kind: isAddress ? "address" : "prefix", text: sentences.join(" "), facts };
+}
+
+/** Paths of the prefix itself that do not count, for nothing leads to their next hops. */
+function unresolved(rib: LocRib, asked: Prefix, speaker: Speaker, facts: Record<string, unknown>): string[] {
+  const id = rib.prefixes.findText(asked),
+    candidates = id < 0 ? [] : candidatesOf(id, rib.adjRibIn, speaker.rib.attributes, speaker.rib.peers);
+  const away = candidates.filter(({ nextHopCost }) => nextHopCost === unreachable).map(({ path }) => viewPath(speaker, rib, path));
+  if (away.length > 0) facts["unresolved"] = away;
+  return away
+    .slice(0, 4)
+    .map(({ peer, nextHop }) => `The path from ${peer} does not count: the kernel has no route to its next hop ${nextHop} (RFC 4271 §9.1.2).`);
 }
 
 /** The most specific route that covers the prefix. */
@@ -88,7 +101,7 @@ function chosen(rib: LocRib, prefix: number, { speaker }: WhyParts, facts: Recor
   const origin = best.peer === localPeer ? "originated here" : `from ${route.peer}, next hop ${route.nextHop}`;
   const sentences = [`${route.prefix}: the best path is ${origin}${route.stale ? ", stale (its peer is restarting)" : ""}.`];
   const reasons = candidates
-    .filter((other) => other !== best)
+    .filter((other) => other !== best && other.nextHopCost !== unreachable)
     .map((other) => {
       const { step } = compareBySteps(best, other, speaker.rib.peers);
       const hasPathIds = speaker.rib.peers.givesPathIds[other.peer * 2 + rib.family] === 1;

@@ -42,6 +42,7 @@ const pods = {
   quota: {},
   ranges: [],
   reserve: [],
+  roam: false,
   routes: [],
 };
 const pool = { pods, port: 4789, crossSubnet: true, masquerade: false, state: "active", reservations: {}, vni: undefined, mtu: undefined };
@@ -140,6 +141,7 @@ test("the quickstart document, for a node, to the last setting", () => {
     originValidation: false,
     lease: { holdSeconds: 86_400, livenessSeconds: 30, quarantineSeconds: 600 },
     monitoring: { bmp: [], mrt: [] },
+    resolvesNextHops: false,
     nodes: {
       rr1: { address: "10.0.0.11", address6: "fd00::11", routerId: "10.0.0.11", roles: ["reflector"] },
       n1: { address: "10.0.0.21", address6: "fd00::21", routerId: "10.0.0.21", roles: ["node"] },

@@ -124,7 +124,7 @@ describe("what is no change", () => {
 
 test("entries that come and go", () => {
   expect(lines(plan("nodes:\n", "nodes:\n  rr2: { address: 10.0.0.12, roles: [reflector] }\n"))).toEqual([
-    'nodes.rr2: - → {"address":"10.0.0.12","roles":["reflector"],"labels":{},"originValidation":"lease"}: applied now',
+    'nodes.rr2: - → {"address":"10.0.0.12","roles":["reflector"],"labels":{},"nextHopResolution":"off","originValidation":"lease"}: applied now',
   ]);
   const gone = plan(/ {2}- \{ name: tor-a.*\n/.exec(quickstart)![0], "  - { name: tor-b, address: 10.0.0.1, asn: 65001, import: [all] }\n");
   expect(gone.map(({ path, effect }) => [path, effect])).toEqual([
