@@ -150,7 +150,10 @@ test("MRT: messages as they come, and a dump of every path; a file has its name 
 test("a folder that cannot be written is said in status and hurts nothing else", async () => {
   writeFileSync(join(folder, "file"), "");
   daemon = new DaemonProcess("rr", document(`{ mrt: [ { name: disk, directory: ${join(folder, "file", "folder")}, updates: true, tables: 10s } ] }`)).start();
-  const { monitoring } = await daemon.until("it says so", (status) => status.monitoring.mrt[0]?.fault !== null && status.monitoring.mrt.length === 1);
+  const { monitoring } = await daemon.until(
+    "it says so",
+    ({ monitoring: { mrt }, listen }) => listen.state === "listening" && mrt.length === 1 && mrt[0]!.fault !== null,
+  );
   expect(monitoring.mrt[0]!.fault).toMatch(/ENOTDIR/);
   const peer = await RawPeer.establish({ port, local: client, asn: 65000 });
   peer.announce("10.1.0.0/16");
