@@ -19,7 +19,7 @@ const nexthopLength = 8;
 export const mainTable = 254;
 const rta = { destination: 1, outInterface: 4, gateway: 5, priority: 6, metrics: 8, multipath: 9, table: 15, via: 18 } as const;
 const metricMtu = 2;
-const scope = { universe: 0, link: 253, nowhere: 255 } as const;
+const scope = { universe: 0, site: 200, link: 253, nowhere: 255 } as const;
 export const routeType = { any: 0, unicast: 1, local: 2, blackhole: 6 } as const;
 const hopOnlink = 0x4;
 const cloned = 0x200;
@@ -58,7 +58,7 @@ export interface RouteRequest {
 export function encodeNewRoute(into: NetlinkWriter, sequence: number, route: RouteRequest, replace: boolean): void {
   const only = route.hops.length === 1 ? route.hops[0] : undefined;
   const type = route.hops.length === 0 ? routeType.blackhole : routeType.unicast;
-  const reach = only !== undefined && only.gateway === undefined ? scope.link : scope.universe;
+  const reach = only === undefined ? scope.universe : only.gateway === undefined ? scope.link : only.onlink ? spreadScope(route.prefix) : scope.universe;
   into.begin(rtm.newRoute, messageFlag.create | (replace ? messageFlag.replace : messageFlag.exclusive), sequence);
   header(into, route, { type, scope: reach, flags: only?.onlink === true ? hopOnlink : 0 });
   if (only?.gateway !== undefined) into.attribute(rta.gateway, octetsOf(only.gateway));
@@ -134,6 +134,18 @@ export function decodeRoute(bytes: Uint8Array, message: NetlinkMessage): Outcome
 export function routeProtocolOf(bytes: Uint8Array, message: NetlinkMessage): number {
   return message.end - message.start < headerLength ? 0 : bytes[message.start + 5]!;
 }
+
+/**
+ * A scope for an IPv4 route through a gateway of its own. The kernel keeps next hops in a hash by device, protocol, scope and metric, without
+ * the gateway (net/ipv4/fib_semantics.c, fib_info_hashfn), and walks a whole chain for each route it adds: with one scope, the n-th tunnel
+ * costs n steps. Scopes below 200 are the administrator's, and nothing that forwards packets asks for one above universe (rtnetlink(7)).
+ */
+function spreadScope(prefix: Prefix): number {
+  const { bytes, length } = prefixParts(prefix);
+  if (bytes.length !== 4) return scope.universe;
+  return Math.floor(u32be(bytes) / 2 ** (32 - length)) % scope.site;
+}
+const u32be = (bytes: Uint8Array): number => ((bytes[0]! << 24) | (bytes[1]! << 16) | (bytes[2]! << 8) | bytes[3]!) >>> 0;
 
 function header(
   into: NetlinkWriter,

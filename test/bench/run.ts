@@ -6,8 +6,10 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { build } from "./generator.ts";
 import { growth } from "./growth.ts";
+import { kernelScale } from "./kernel-scale.ts";
 import { leaseStart } from "./lease-start.ts";
 import { type Bench, machineName } from "./measure.ts";
+import { nodeScale } from "./node-scale.ts";
 import { podAddresses } from "./pod-addresses.ts";
 import { policies } from "./policy.ts";
 import { printComparison, printQuietness, printTable, saveRecords } from "./report.ts";
@@ -60,7 +62,7 @@ function chosen<Name extends string>(given: string | undefined, known: readonly 
 
 async function main(): Promise<number> {
   const given = readArguments();
-  const all: readonly Scenario[] = [...scenarios, restart, growth({ picture: given.picture }), podAddresses, policies, leaseStart];
+  const all: readonly Scenario[] = [...scenarios, restart, growth({ picture: given.picture }), podAddresses, policies, leaseStart, kernelScale, nodeScale];
   const names = all.map((scenario) => scenario.name);
   if (given.help) return (process.stdout.write(usage.replace("SCENARIOS", names.join(", "))), 0);
   const wanted = chosen(given.only, names, "scenario");

@@ -41,8 +41,8 @@ const golden: readonly { readonly command: string; readonly hex: string; readonl
     encode: (into) => encodeNewFdb(into, sequence, 4, mac("02:00:00:00:43:02"), address("10.0.0.2")),
   },
   {
-    command: "ip route add 10.43.2.0/24 via 10.43.2.0 dev pw-vx43 onlink metric 117 proto 117",
-    hex: `3c 00 00 00 18 00 01 06 4a 2a 02 6b 00 00 00 00 02 18 00 00 fe 75 00 01 04 00 00 00 08 00 01 00
+    command: "ip route add 10.43.2.0/24 via 10.43.2.0 dev pw-vx43 onlink metric 117 proto 117 scope 170",
+    hex: `3c 00 00 00 18 00 01 06 4a 2a 02 6b 00 00 00 00 02 18 00 00 fe 75 aa 01 04 00 00 00 08 00 01 00
           0a 2b 02 00 08 00 05 00 0a 2b 02 00 08 00 06 00 75 00 00 00 08 00 04 00 04 00 00 00`,
     encode: (into) => encodeNewRoute(into, sequence, route(pod, hop(4, "10.43.2.0", true)), false),
   },
