@@ -1,7 +1,9 @@
 /** Daemons killed, ended, frozen: each a process that is gone for a while, while the kernel goes on. */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Fault, Scene } from "./fault.ts";
-import { daemons, nodes } from "./lab.ts";
+import { awaitFact } from "#lab/command.ts";
+import { birdSocket } from "#lab/plan.ts";
+import type { Fault, Measured, Scene } from "./fault.ts";
+import { daemons, type FaultLab, nodes } from "./lab.ts";
 
 /** Long enough for the machine's own kernel to have told every peer, short enough to be a restart. */
 const restartMillis = 1000;
@@ -61,6 +63,12 @@ export const daemonFaults: readonly Fault[] = [
       return undefined;
     },
   },
+  {
+    name: "crash-loop-n1",
+    what: "SIGKILL of n1, and again each time it has told its own routes to the reflector and not End-of-RIB, five times",
+    loss: "none",
+    run: crashLoop,
+  },
   { name: "kill-n1-300s", what: "SIGKILL of n1, away for 300 s", loss: "none", run: (scene) => away(scene, "n1", 300) },
   ...(["n1", "rr1"] as const).map((name): Fault => ({
     name: `term-${name}`,
@@ -98,6 +106,52 @@ async function away({ lab, outage }: Scene, name: string, seconds: number): Prom
   await outage(seconds);
   await lab.start(name);
 }
+
+/** A restarting node ends its deferral after so long, whoever is missing (daemon/bgp-task.ts). */
+const deferralMillis = 30_000;
+/** CIDRs of n1 that travel by BGP: of the pools routed and routed6. */
+const ownRoutes = 2;
+
+/**
+ * Each time n1 is killed between its OPEN and its End-of-RIB: that waits for the router, which it cannot reach meanwhile. Peers forget
+ * what the session before told (RFC 4724 §4.2), so all that saves n1's routes is that this one told them at once.
+ */
+async function crashLoop({ lab, say }: Scene): Promise<Measured> {
+  const wrong: string[] = [];
+  await lab.kill("n1");
+  // The router must have seen the end of its session: packets that are lost would be a hold time that expires.
+  const left = await awaitFact(async () => ((await torsSessionWithN1(lab)).includes("Established") ? undefined : true), { millis: 10_000, everyMillis: 50 });
+  if (!left) wrong.push("the router did not see that n1 has gone");
+  await lab.in("n1", ["nft", "-f", "-"], "table inet crashloop { chain out { type filter hook output priority 0; ip daddr 10.0.0.1 tcp dport 179 drop; }; }\n");
+  try {
+    for (let round = 1; round <= 5; round++) wrong.push(...(await killedOnceTold(lab, (text) => say(`round ${round}: ${text}`))));
+  } finally {
+    await lab.in("n1", ["nft", "delete", "table", "inet", "crashloop"]);
+    await lab.start("n1");
+  }
+  return { wrong };
+}
+
+/** Answers what went wrong. */
+async function killedOnceTold(lab: FaultLab, say: (text: string) => void): Promise<string[]> {
+  await lab.start("n1");
+  const answered = Date.now();
+  // What n1 learned from others stays stale: it is told when the deferral is over.
+  const told = await awaitFact(
+    async () => {
+      const view = (await lab.peers("rr1")).find(({ name }) => name === "n1");
+      return view?.state === "Established" && view.accepted - view.stale === ownRoutes ? view : undefined;
+    },
+    { millis: deferralMillis, everyMillis: 10 },
+  );
+  const took = Date.now() - answered;
+  await lab.kill("n1");
+  if (!told) return ["n1 did not tell its own routes, or not alone, while its selection was deferred"];
+  say(`n1's ${ownRoutes} own routes are told anew, ${took} ms after it answers; ${told.stale} others are stale`);
+  return [];
+}
+
+const torsSessionWithN1 = (lab: FaultLab): Promise<string> => lab.in("tor", ["birdc", "-s", birdSocket(lab.machine("tor").home), "show", "protocols", "n1"]);
 
 async function frozen({ lab, outage, say }: Scene, name: string, seconds: number): Promise<void> {
   const pid = lab.pid(name);
