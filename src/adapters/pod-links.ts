@@ -3,11 +3,12 @@ import { setTimeout as pause } from "node:timers/promises";
 import { getSystemErrorMessage } from "node:util";
 import { type CallerFault, callerFault, type Fault, FaultError, type WorldFault, worldFault } from "#base/fault.ts";
 import type { Ip, Mac } from "#base/ip.ts";
-import type { PodLink, PodLinkStep, Side } from "#base/pod-link.ts";
+import type { PodLink, PodLinkStep, PodRate, Side } from "#base/pod-link.ts";
 import { encodeGetAddresses, decodeAddress, encodeNewAddress } from "#wire/rtnetlink-address.ts";
 import { decodeLink, encodeDeleteLink, encodeGetLink, encodeNewVeth, encodeSetLink, type LinkMessage } from "#wire/rtnetlink-link.ts";
 import { encodeNewNeighbour } from "#wire/rtnetlink-neighbour.ts";
 import { decodeRoute, encodeLookupRoute, encodeNewRoute } from "#wire/rtnetlink-route.ts";
+import { encodeNewTokenBucket, type TokenBucket } from "#wire/rtnetlink-qdisc.ts";
 import { NetworkNamespace } from "./network-namespace.ts";
 import { type Encode, NetlinkRequests, type Refusal } from "./netlink-requests.ts";
 import { KoffiTransport } from "./netlink-socket.ts";
@@ -17,6 +18,8 @@ import { writeSysctl } from "./sysctl.ts";
 const socketOctets = 64 * 1024;
 /** Between two looks at a route. */
 const wayMillis = 10;
+/** What waits for its turn on a link with a rate is at most this much late. */
+const queueMillis = 25;
 const errno = { exists: 17, noDevice: 19 } as const;
 /** RTPROT_STATIC: what is in a pod is nobody's to sweep. */
 const podRouteProtocol = 4;
@@ -220,12 +223,19 @@ function encode(step: PodLinkStep, indexes: ReadonlyMap<string, number>): Encode
         return encodeSetLink(into, sequence, index, { up: true, ...(step.alias !== undefined && { alias: step.alias }) });
       case "neighbour":
         return encodeNewNeighbour(into, sequence, index, step.address, step.mac);
+      case "rate":
+        return encodeNewTokenBucket(into, sequence, index, bucketOf(step.rate));
       case "route": {
         const hops = [{ index, gateway: step.gateway, onlink: false }];
         return encodeNewRoute(into, sequence, { prefix: step.prefix, protocol: podRouteProtocol, metric: 0, hops }, true);
       }
     }
   };
+}
+
+function bucketOf({ bitsPerSecond, burst }: PodRate): TokenBucket {
+  const octetsPerSecond = Math.max(1, Math.floor(bitsPerSecond / 8));
+  return { octetsPerSecond, burst, limit: Math.ceil((octetsPerSecond * queueMillis) / 1000) + burst };
 }
 
 function describe(step: PodLinkStep): string {
@@ -236,6 +246,8 @@ function describe(step: PodLinkStep): string {
       return `device ${step.device}`;
     case "neighbour":
       return `neighbour ${step.address} on ${step.device}`;
+    case "rate":
+      return `the rate of ${step.device}`;
     case "route":
       return `route ${step.prefix} on ${step.device}`;
     case "pair":

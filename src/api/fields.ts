@@ -14,15 +14,41 @@ const has = (value: unknown, needed: readonly string[], allowed: readonly string
   needed.every((name) => isText(value[name])) &&
   Object.entries(value).every(([name, each]) => [...needed, ...allowed].includes(name) && isText(each));
 
+const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && Number(value) >= 0;
+
+function isPort(value: unknown): boolean {
+  if (!isObject(value)) return false;
+  const { hostPort, containerPort, protocol = "", hostIp = "", ...rest } = value;
+  return isCount(hostPort) && isCount(containerPort) && isText(protocol) && isText(hostIp) && Object.keys(rest).length === 0;
+}
+
 const kinds: { readonly [K in Kind]: { readonly is: (value: unknown) => boolean; readonly what: string; readonly schema: Schema } } = {
   text: { is: isText, what: "a string", schema: { type: "string" } },
   texts: { is: (value) => isList(value) && value.every(isText), what: "a list of strings", schema: { type: "array", items: { type: "string" } } },
   flag: { is: (value) => typeof value === "boolean", what: "true or false", schema: { type: "boolean" } },
-  count: { is: (value) => Number.isSafeInteger(value) && Number(value) >= 0, what: "a whole number from 0", schema: { type: "integer", minimum: 0 } },
+  count: { is: isCount, what: "a whole number from 0", schema: { type: "integer", minimum: 0 } },
   words: {
     is: (value) => isObject(value) && Object.values(value).every(isText),
     what: "an object of strings",
     schema: { type: "object", additionalProperties: { type: "string" } },
+  },
+  counts: {
+    is: (value) => isObject(value) && Object.values(value).every(isCount),
+    what: "an object of whole numbers from 0",
+    schema: { type: "object", additionalProperties: { type: "integer", minimum: 0 } },
+  },
+  ports: {
+    is: (value) => isList(value) && value.every(isPort),
+    what: "a list of { hostPort, containerPort, protocol, hostIp }",
+    schema: {
+      type: "array",
+      items: {
+        type: "object",
+        properties: { hostPort: { type: "integer" }, containerPort: { type: "integer" }, protocol: { type: "string" }, hostIp: { type: "string" } },
+        required: ["hostPort", "containerPort"],
+        additionalProperties: false,
+      },
+    },
   },
   keys: {
     is: (value) => isList(value) && value.every((each) => has(each, ["containerId", "ifname"])),

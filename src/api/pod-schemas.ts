@@ -1,5 +1,15 @@
 /** JSON Schemas of the views of daemon/pod-control.ts, for openapi.json. */
-import type { AddressCheckView, AddressView, AllocationView, AttachmentKey, AttachmentView, CollectView, PoolView, WhoView } from "#daemon/pod-control.ts";
+import type {
+  AddressCheckView,
+  AddressView,
+  AllocationView,
+  AttachmentKey,
+  AttachmentView,
+  AuditView,
+  CollectView,
+  PoolView,
+  WhoView,
+} from "#daemon/pod-control.ts";
 import { choice, count, flag, list, orNull, reference, said, type Schema, text, view } from "./schema-word.ts";
 
 const key = { containerId: text, ifname: text };
@@ -57,6 +67,9 @@ export const podSchemas = {
     netns: orNull(text),
     hostDevice: text,
     hostMac: text,
+    portMappings: list(
+      view<AttachmentView["portMappings"][number]>({ hostPort: count, containerPort: count, protocol: choice("tcp", "udp", "sctp"), hostIp: orNull(text) }),
+    ),
     containerDevice: said("The container's end, as it is named where it is now.", text),
   }),
   Attachments: list(reference("Attachment")),
@@ -70,6 +83,17 @@ export const podSchemas = {
       view<AddressCheckView["findings"][number]>({ kind: choice("leak", "double", "unknown", "missing"), address: orNull(text), text, repaired: flag }),
     ),
   }),
+  AddressAudit: list(
+    view<AuditView>({
+      at: said("ISO 8601.", text),
+      event: choice("moved", "forced", "lost"),
+      address: text,
+      pool: text,
+      node: orNull(text),
+      owner: orNull(text),
+      containerId: orNull(text),
+    }),
+  ),
   Pools: list(Pool),
   PodsReady: view<{ ready: boolean; reasons: readonly string[] }>({ ready: flag, reasons: list(text) }),
   Removed: { type: "object", properties: { found: flag, released: list(text) }, additionalProperties: false },

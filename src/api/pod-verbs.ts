@@ -22,6 +22,8 @@ const attachment: Fields = {
   netns: { schema: "text", about: "Path of the network namespace; without it both ends of the link stay on the node." },
   mtu: { schema: "count", about: "MTU of the link." },
   routes: { schema: "routes", about: "Routes in the pod instead of its pools'." },
+  portMappings: { schema: "ports", about: "Ports of the node that lead into the container." },
+  bandwidth: { schema: "counts", about: "ingressRate and egressRate in bits a second, ingressBurst and egressBurst in bits; ingress is to the container." },
 };
 const address: Fields = { address: { schema: "text", about: "The address.", required: true } };
 const keyQuery: readonly Parameter[] = [
@@ -170,6 +172,12 @@ export const podVerbs: readonly Verb[] = [
     ),
     takes: { repair: { schema: "flag", about: "Mend what is certain." } },
   },
+  get(
+    podPaths.addressesAudit,
+    "AddressAudit",
+    "What happened to addresses beside their pods' will.",
+    withPods((pods) => ok(pods.audit())),
+  ),
   get(
     podPaths.pools,
     "Pools",

@@ -25,7 +25,7 @@ export interface Proposal {
 /** Fields of a body by name, each with its JSON Schema; `required` ones must be there. */
 export type Fields = Readonly<Record<string, Field>>;
 export interface Field {
-  readonly schema: "text" | "texts" | "flag" | "count" | "words" | "keys" | "routes";
+  readonly schema: "text" | "texts" | "flag" | "count" | "words" | "keys" | "routes" | "ports" | "counts";
   readonly about: string;
   readonly required?: true;
 }

@@ -13,6 +13,9 @@ export interface DeltaRow<V> {
 export class Delta<V> {
   #desired: ReadonlyMap<string, V> = new Map<string, V>();
   #actual = new Map<string, V>();
+  /** Keys of what differs, kept up, so that a pass costs what is to be done and not what there is. */
+  readonly #toSet = new Set<string>();
+  readonly #toRemove = new Set<string>();
   readonly #same: (desired: V, actual: V) => boolean;
 
   /** `same`: the actual row needs no change to serve as the desired one. */
@@ -26,21 +29,30 @@ export class Delta<V> {
   get actual(): ReadonlyMap<string, V> {
     return this.#actual;
   }
+  /** How many rows `toSet` and `toRemove` would give. */
+  get counts(): { readonly toSet: number; readonly toRemove: number } {
+    return { toSet: this.#toSet.size, toRemove: this.#toRemove.size };
+  }
 
   /** The whole of what should be; takes the map as it is, so it must not change afterwards. */
   want(all: ReadonlyMap<string, V>): void {
+    if (all === this.#desired) return;
     this.#desired = all;
+    this.#compare();
   }
 
   /** The whole of what is. Returns how many rows differ from what was believed: drift, when only we should have written. */
   saw(all: ReadonlyMap<string, V>): number {
-    let drift = 0;
+    let drift = 0,
+      held = 0;
     for (const [key, value] of all) {
       const believed = this.#actual.get(key);
+      if (believed !== undefined) held++;
       if (believed === undefined || !this.#same(believed, value)) drift++;
     }
-    for (const key of this.#actual.keys()) if (!all.has(key)) drift++;
+    drift += this.#actual.size - held;
     this.#actual = new Map(all);
+    this.#compare();
     return drift;
   }
 
@@ -48,19 +60,21 @@ export class Delta<V> {
   did(key: string, value: V | undefined): void {
     if (value === undefined) this.#actual.delete(key);
     else this.#actual.set(key, value);
+    this.#toSet.delete(key);
+    this.#toRemove.delete(key);
+    if (this.isSettled(key)) return;
+    if (this.#desired.has(key)) this.#toSet.add(key);
+    else this.#toRemove.add(key);
   }
 
   /** Rows to write, in the order of the desired map. */
   *toSet(): Generator<DeltaRow<V>> {
-    for (const [key, after] of this.#desired) {
-      const before = this.#actual.get(key);
-      if (before === undefined || !this.#same(after, before)) yield { key, before, after };
-    }
+    for (const key of this.#toSet) yield { key, before: this.#actual.get(key), after: this.#desired.get(key)! };
   }
 
   /** Rows nobody wants. */
   *toRemove(): Generator<DeltaRow<V>> {
-    for (const [key, before] of this.#actual) if (!this.#desired.has(key)) yield { key, before, after: undefined };
+    for (const key of this.#toRemove) yield { key, before: this.#actual.get(key), after: undefined };
   }
 
   /** True if the row is as it should be, or neither wanted nor there. */
@@ -68,6 +82,20 @@ export class Delta<V> {
     const desired = this.#desired.get(key),
       actual = this.#actual.get(key);
     if (desired === undefined || actual === undefined) return desired === actual;
-    return this.#same(desired, actual);
+    return desired === actual || this.#same(desired, actual);
+  }
+
+  #compare(): void {
+    this.#toSet.clear();
+    this.#toRemove.clear();
+    let held = 0;
+    for (const [key, after] of this.#desired) {
+      const before = this.#actual.get(key);
+      if (before !== undefined) held++;
+      if (before !== after && (before === undefined || !this.#same(after, before))) this.#toSet.add(key);
+    }
+    // Every actual row is wanted: nothing to look for.
+    if (held === this.#actual.size) return;
+    for (const key of this.#actual.keys()) if (!this.#desired.has(key)) this.#toRemove.add(key);
   }
 }

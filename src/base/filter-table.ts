@@ -2,7 +2,7 @@
  * Packet rules of ours as values: one table of named sets of prefixes and of chains. What is wanted, what the kernel has and what
  * is compared are the same shapes; how nftables writes them is `wire/nft.ts`'s affair.
  */
-import type { Family } from "./ip.ts";
+import type { Family, Ip } from "./ip.ts";
 import type { Prefix } from "./prefix.ts";
 
 export interface FilterSet {
@@ -13,6 +13,10 @@ export interface FilterSet {
 }
 
 export type FilterMatch =
+  /** The packet is for an address of this machine. */
+  | { readonly kind: "local" }
+  /** The port it is for. */
+  | { readonly kind: "port"; readonly protocol: "tcp" | "udp" | "sctp"; readonly port: number }
   /** The packet's mark, of which `mask` is looked at. */
   | { readonly kind: "mark"; readonly mask: number; readonly value: number }
   /** One of its addresses lies in a prefix or in a set of the table; `negated`: it does not (and the packet is of that family). */
@@ -27,15 +31,15 @@ export type FilterMatch =
 export interface FilterRule {
   /** All must hold. */
   readonly matches: readonly FilterMatch[];
-  /** `masquerade`: the source becomes the address of the device the packet leaves by, the port any that is free (RFC 6056). */
-  readonly verdict: "return" | "masquerade";
+  /** `masquerade`: the source becomes the address of the device the packet leaves by, the port any that is free (RFC 6056). With an address: the destination becomes it. */
+  readonly verdict: "return" | "masquerade" | { readonly address: Ip; readonly port: number };
   /** For whoever lists the rules; at most 100 characters, since the kernel keeps no more than 128 octets. */
   readonly comment: string;
 }
 
-/** A base chain of type nat at postrouting, policy accept. */
+/** A base chain of type nat at the hook of its name, policy accept. */
 export interface FilterChain {
-  readonly name: string;
+  readonly name: "prerouting" | "output" | "postrouting";
   /** Lower is earlier; 100 is what others call srcnat. */
   readonly priority: number;
   readonly rules: readonly FilterRule[];

@@ -1,6 +1,7 @@
 /** What the store holds about nodes and their CIDRs: written by ipam/, read by overlay/, the reflector and the doors. */
 import type { Ip, Mac } from "./ip.ts";
 import type { Prefix } from "./prefix.ts";
+import type { Backend } from "./settings.ts";
 
 export type LeaseState = "wanted" | "asking" | "held" | "doubtful" | "lost";
 
@@ -17,6 +18,11 @@ export interface LeaseRecord {
   readonly address6?: Ip;
   /** VTEP MAC of the pool's device on that node; overlay pools only. */
   readonly vtepMac?: Mac;
+  /** How that node sends to the others of the pool, and is ready to be sent to; absent: nobody knows (an earlier version wrote it). */
+  readonly backend?: Backend;
+  /** Its tunnel, if it has one. */
+  readonly vni?: number;
+  readonly port?: number;
   /** True for a reservation: a claim without an etcd lease. */
   readonly reserved?: boolean;
   /** The life of the store in which the CIDR was claimed (ipam/store-epoch.ts); absent: the first. */

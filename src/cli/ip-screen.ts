@@ -1,5 +1,5 @@
 /** Pod addresses for a person: who has what, which pools there are, what a check found. */
-import type { AddressCheckView, AddressView, PoolView } from "#daemon/pod-control.ts";
+import type { AddressCheckView, AddressView, AuditView, PoolView } from "#daemon/pod-control.ts";
 import { printable, wrap } from "./display-text.ts";
 import { type Cell, type Column, table } from "./table.ts";
 import type { Paint, Terminal } from "./terminal.ts";
@@ -46,6 +46,25 @@ export function poolTable(pools: readonly PoolView[], terminal: Terminal): strin
   });
   const alarms = pools.flatMap(({ alarm }) => (alarm === null ? [] : wrap(alarm, terminal.width)));
   return [...table(poolColumns, rows, terminal), ...alarms.map(terminal.yellow)];
+}
+
+const auditColumns: readonly Column[] = [
+  { head: "at" },
+  { head: "event" },
+  { head: "address" },
+  { head: "owner", least: 8 },
+  { head: "node", leaves: 2 },
+  { head: "container", leaves: 1 },
+  { head: "pool", leaves: 3 },
+];
+
+export function auditTable(trail: readonly AuditView[], terminal: Terminal): string[] {
+  if (trail.length === 0) return ["nothing happened beside the pods' will"];
+  const rows = trail.map(({ at, event, address, owner, node, containerId, pool }): Cell[] => {
+    const paint = event === "moved" ? terminal.green : terminal.red;
+    return [at, { text: event, paint }, address, owner ?? "-", node ?? "-", containerId ?? "-", pool];
+  });
+  return table(auditColumns, rows, terminal);
 }
 
 export function checkLines({ checked, findings }: AddressCheckView, terminal: Terminal): string[] {

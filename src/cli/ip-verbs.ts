@@ -6,12 +6,13 @@ import {
   type AddressView,
   type AllocateRequest,
   type AllocationView,
+  type AuditView,
   podPaths,
   type PoolView,
   type WhoView,
 } from "#daemon/pod-control.ts";
 import { wrap } from "./display-text.ts";
-import { addressTable, checkLines, poolTable } from "./ip-screen.ts";
+import { addressTable, auditTable, checkLines, poolTable } from "./ip-screen.ts";
 import { prettyJson, Session } from "./session.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -43,6 +44,11 @@ function addQuestions(ip: Command): void {
     .description("who has an address, and why")
     .action(async (address: string, _options: unknown, command: Command) =>
       new Session(command).show({ path: podPaths.addressWho, query: { address }, render: ({ text }: WhoView, { width }) => wrap(text, width) }),
+    );
+  ip.command("audit")
+    .description("what happened to addresses beside their pods' will: moved to another node, taken by force, lost")
+    .action(async (_options: unknown, command: Command) =>
+      new Session(command).show({ path: podPaths.addressesAudit, render: (trail: readonly AuditView[], terminal) => auditTable(trail, terminal) }),
     );
   ip.command("check")
     .description("compare addresses with the living namespaces of this machine: leaks and doubles")

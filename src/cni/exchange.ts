@@ -18,6 +18,7 @@ export const codeOf: Readonly<Record<string, number>> = {
   "attach.exists": 107,
   "attach.differs": 108,
   "attach.failed": 109,
+  "attach.port-taken": 111,
 };
 
 export class CniError extends Error {

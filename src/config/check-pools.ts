@@ -145,9 +145,12 @@ function* checkPods(pool: PoolSettings, path: Path, pools: readonly { readonly n
   for (const [i, { destination, gateway }] of pods.routes.entries())
     if (prefixFamily(destination) !== pool.family || (gateway !== undefined && familyOf(gateway) !== pool.family))
       yield wrong([...path, "routes", i], `${destination} and its gateway must be of the family of ${pool.cidr}`);
+  if (pods.roam === true && pods.keepSeconds === 0)
+    yield wrong([...path, "roam"], "an address that is not kept waits for nobody; leave keep out, or set a time such as 1d");
   if (pods.pair === undefined) return;
   const pair = pools.find(({ name }) => name === pods.pair);
-  if (pair === undefined) yield wrong([...path, "pair"], `there is no pool ${JSON.stringify(pods.pair)}; pools: declares ${listNames(pools.map(({ name }) => name))}`);
+  if (pair === undefined)
+    yield wrong([...path, "pair"], `there is no pool ${JSON.stringify(pods.pair)}; pools: declares ${listNames(pools.map(({ name }) => name))}`);
   else if (prefixFamily(pair.cidr) === pool.family)
     yield wrong([...path, "pair"], `pool ${pair.name} has the family of this one; a pair is one pool of IPv4 and one of IPv6`);
 }

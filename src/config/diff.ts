@@ -120,8 +120,15 @@ function poolChange(change: RawChange, leases: readonly HeldCidr[]): ReturnType<
   if (key === "cidr" && contains(young.cidr, old.cidr)) return { effect: "applied now", text: "enlarged; every lease stays as it is" };
   const sameSize = key === "nodePrefix" && compilePool(old).nodePrefix === compilePool(young).nodePrefix;
   if (sameSize) return { effect: "applied now", text: "the default written out, or left out; nothing changes" };
-  return held.length > 0 && (key === "cidr" || key === "nodePrefix" || key === "backend") ? refusal(held, "change it") : undefined;
+  const isMove = old.backend !== young.backend;
+  if (isMove && held.length > 0 && (key === "backend" || key === "vni" || key === "port")) return movingBackend;
+  return held.length > 0 && (key === "cidr" || key === "nodePrefix") ? refusal(held, "change it") : undefined;
 }
+
+const movingBackend = {
+  effect: "applied now",
+  text: "nodes take the new way one by one; until both ends have it packets go the old one, and every CIDR stays",
+} as const;
 
 function refusal(held: readonly HeldCidr[], what: string): { readonly effect: Effect; readonly text: string } {
   const whose = listNames(held.map((lease) => `${lease.cidr} of ${lease.node}`));

@@ -88,6 +88,22 @@ export const PodPool = z.strictObject({
   keep: duration(1, 30 * day, true)
     .default(day)
     .meta({ description: "How long a freed address waits for its owner's next pod; 0: not at all." }),
+  roam: z
+    .boolean()
+    .default(false)
+    .meta({
+      description:
+        "A freed address waits for its owner on every node: the owner's next pod has it back wherever it runs, and while the last one is still there it waits. " +
+        "For owners with one pod at a time.",
+    }),
+  probe: z
+    .string()
+    .regex(/^[^\s/:]{1,15}$/, "the name of a network device")
+    .optional()
+    .meta({
+      description:
+        "Device on whose link addresses of this pool may be in use (macvlan's or bridge's): each is asked for there (ARP, ND) before it is handed out.",
+    }),
   alarm: z.int().min(1).max(100).default(90).meta({ description: "Percent of a node's addresses in use from which on it is said." }),
 });
 

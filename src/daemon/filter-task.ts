@@ -13,7 +13,7 @@ import type { PacketFilter } from "#ports/filter.ts";
 import type { Telemetry } from "#ports/telemetry.ts";
 
 export interface FilterWanted {
-  /** Undefined: no pool masquerades. */
+  /** Undefined: no pool masquerades, and no port leads to a pod. */
   readonly table: FilterTable | undefined;
   /** The document is known for sure, so a table that it does not want may go. */
   readonly maySweep: boolean;
@@ -36,6 +36,8 @@ export interface FilterKeeperOptions {
 export interface FilterKeeper {
   want(wanted: FilterWanted): void;
   run(signal: AbortSignal): Promise<void>;
+  /** Resolves once the table is as it is wanted now; what is in the way, if it was not within `millis`. */
+  settled(millis: number): Promise<string | undefined>;
   /** For a person: what does not work, and who drops pods' packets; one sentence each. */
   warnings(): readonly string[];
   status(): { readonly inSync: boolean; readonly looks: number; readonly writes: number; readonly drift: number };
@@ -70,6 +72,7 @@ class RulesKeeper implements FilterKeeper {
   #judged: { readonly generation: number; readonly atMillis: number; readonly probes: readonly ForwardProbe[] } | undefined;
   #drops: readonly string[] = [];
   #trouble: string | undefined;
+  #waiting: (() => void)[] = [];
   #count = { looks: 0, writes: 0, drift: 0 };
 
   constructor(options: FilterKeeperOptions) {
@@ -84,6 +87,19 @@ class RulesKeeper implements FilterKeeper {
     this.#wanted = wanted;
     this.#isNews = true;
     this.#wake();
+  }
+
+  async settled(millis: number): Promise<string | undefined> {
+    const isThere = (): boolean => this.#right !== undefined && isSame(this.#right.wanted, this.#wanted);
+    for (const end = performance.now() + millis; !isThere();) {
+      const left = end - performance.now();
+      if (left <= 0) return this.#trouble ?? `they were not written within ${millis / 1000} s`;
+      const timeout = new AbortController();
+      const passed = new Promise<void>((resolve) => this.#waiting.push(resolve));
+      await Promise.race([passed, pause(left, undefined, { signal: timeout.signal }).catch(() => undefined)]);
+      timeout.abort();
+    }
+    return undefined;
   }
 
   warnings(): readonly string[] {
@@ -101,6 +117,7 @@ class RulesKeeper implements FilterKeeper {
       await this.#reason(waitMillis);
       if (signal.aborted) break;
       const isWell = this.#wanted === undefined || (await this.#pass(this.#wanted));
+      for (const resolve of this.#waiting.splice(0)) resolve();
       waitMillis = isWell ? this.#options.tickMillis : Math.min(retry.mostMillis, Math.max(retry.firstMillis, waitMillis * 2));
     }
     await this.#filter?.close();
@@ -228,6 +245,6 @@ const isSame = (a: FilterWanted, b: FilterWanted | undefined): boolean => a.tabl
 const contended = "the nftables table inet podway is changed by somebody as fast as Podway writes it; find out who with `nft monitor`.";
 
 const saidOf = {
-  written: "the nftables table inet podway was written: pods' packets to beyond every pool leave under this node's address.",
-  removed: "the nftables table inet podway was removed: no pool masquerades.",
+  written: "the nftables table inet podway was written: what leaves under this node's address, and which of its ports lead to pods.",
+  removed: "the nftables table inet podway was removed: no pool masquerades, and no port leads to a pod.",
 } as const;

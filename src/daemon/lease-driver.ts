@@ -12,7 +12,7 @@ import type { Lease } from "#base/lease.ts";
 import type { NodeSettings, PoolSettings } from "#base/settings.ts";
 import { type Instant, sooner } from "#base/time.ts";
 import type { StoreAnswer, StoreEvent, StoreRequest } from "#ipam/exchange.ts";
-import { leasesPrefix, nodesPrefix } from "#ipam/lease-record.ts";
+import { leaseKey, leasesPrefix, nodesPrefix } from "#ipam/lease-record.ts";
 import type { LeaseTerms, OwnLease, RememberedLease } from "#ipam/lease-terms.ts";
 import { LeaseMachine } from "#ipam/lease.ts";
 import { PresenceMachine } from "#ipam/presence.ts";
@@ -113,6 +113,14 @@ export class LeaseDriver {
   /** Names of the nodes whose daemon is present. */
   alive(): ReadonlySet<string> {
     return new Set(this.#mirrors.nodes.values.values());
+  }
+  /** By which right this node may claim single addresses of the pool; undefined: it holds no CIDR of it, or the store does not show it. */
+  holdOf(pool: string): { readonly node: string; readonly identity: string; readonly lease: string | undefined } | undefined {
+    const cidr = this.#machines.get(pool)?.own.cidr,
+      key = cidr && leaseKey(pool, cidr),
+      record = key && this.#mirrors.leases.values.get(key);
+    if (!record || record.node !== this.#settings.node || record.identity !== this.#identity) return undefined;
+    return { node: record.node, identity: this.#identity, lease: this.#mirrors.leases.entries.get(key)!.lease };
   }
   /** What a person should know; one sentence each. */
   warnings(): readonly string[] {
@@ -234,7 +242,8 @@ export class LeaseDriver {
   #terms(pool: PoolSettings): LeaseTerms {
     const { node, address, address6, lease } = this.#settings;
     const mac = pool.backend === "vxlan" && pool.vni !== undefined ? vtepMac(node, pool.vni) : undefined;
-    return { pool, lease, holder: { node, identity: this.#identity, address, address6, vtepMac: mac } };
+    const way = { backend: pool.backend, ...(mac !== undefined && { vni: pool.vni!, port: pool.port }) };
+    return { pool, lease, holder: { node, identity: this.#identity, address, address6, vtepMac: mac, way } };
   }
 
   /** Lets every machine decide, does what they ask, tells what changed, and sleeps until the next deadline. */

@@ -12,6 +12,7 @@ import type { Store } from "#ports/store.ts";
 import type { Telemetry } from "#ports/telemetry.ts";
 import type { HeldCidr } from "#config/diff.ts";
 import type { OwnLease } from "#ipam/lease-terms.ts";
+import { AddressClaims } from "./address-claims.ts";
 import type { Bgp } from "./bgp-task.ts";
 import type { KernelView, LeaseView, StatusView } from "./control.ts";
 import { createFilterKeeper, type FilterKeeper } from "./filter-task.ts";
@@ -21,6 +22,9 @@ import { LearnedRoutes } from "./learned-routes.ts";
 import type { LeaseDriver } from "./lease-driver.ts";
 import { viewLeases } from "./lease-view.ts";
 import { createReconciler, type Reconciler } from "./reconcile.ts";
+import { onlyOf } from "#overlay/attach.ts";
+import type { Fabric } from "#overlay/fabric.ts";
+import { vxlanDevice } from "#overlay/vtep.ts";
 import { releaseNode } from "./lease-release.ts";
 import { OriginTask } from "./origin-task.ts";
 import { RouteSync } from "./route-sync.ts";
@@ -65,13 +69,15 @@ export async function createNode(parts: NodeParts): Promise<NodePart> {
   const kernel = settings.kernel.enabled ? await openKernel(settings.kernel.routeProtocol) : undefined;
   const reconciler = kernel && createReconciler({ kernel, telemetry, underlayMoved: () => streams.underlayMoved$.next() });
   const filter = settings.kernel.enabled ? await openFilter(telemetry) : undefined;
-  const pods = reconciler && parts.store && (await openPods({ ...parts, store: parts.store }, streams, reconciler));
-  return new RunningNode(parts, { streams, leases, kernel, reconciler, filter, pods });
+  const claims = parts.store && new AddressClaims(parts.store);
+  const pods = reconciler && parts.store && leases && claims && (await openPods({ ...parts, store: parts.store, leases, claims, filter }, streams, reconciler));
+  return new RunningNode(parts, { streams, leases, claims, kernel, reconciler, filter, pods });
 }
 
 interface Running {
   readonly streams: NodeStreams;
   readonly leases: LeaseDriver | undefined;
+  readonly claims: AddressClaims | undefined;
   readonly kernel: Kernel | undefined;
   readonly reconciler: Reconciler | undefined;
   readonly filter: FilterKeeper | undefined;
@@ -90,6 +96,8 @@ class RunningNode implements NodePart {
   #syncTimer: NodeJS.Timeout | undefined;
   #peersUp: unknown;
   #isLeaving = false;
+  /** Settings that the leases do not say yet: the kernel is on its way there. */
+  #moving: NodeSettings | undefined;
 
   constructor(parts: NodeParts, running: Running) {
     this.#parts = parts;
@@ -97,11 +105,13 @@ class RunningNode implements NodePart {
     this.#learned = new LearnedRoutes(parts.bgp.speaker.rib);
     this.#sync = new RouteSync(parts.bgp.speaker);
     this.#origins = new OriginTask({ ...parts, check: parts.bgp.speaker.rib.origins, changed: () => parts.bgp.driver.wake() });
-    const { leases, reconciler, filter, pods } = running;
+    const { leases, claims, reconciler, filter, pods } = running;
     this.pods = pods?.part;
+    claims?.onChange(() => this.#followClaims(claims));
     if (!leases) parts.bgp.speaker.rib.deferral.ownIsKnown();
     this.tasks = [
       ...(pods ? [pods.task] : []),
+      ...(claims ? [claims.task()] : []),
       ...(leases ? [{ name: "leases", run: (signal: AbortSignal, ready: () => void) => this.#runLeases(leases, signal, ready) }] : []),
       ...(reconciler ? [{ name: "kernel", run: (signal: AbortSignal, ready: () => void) => this.#runKernel(reconciler, signal, ready) }] : []),
       ...(filter ? [{ name: "filter", run: (signal: AbortSignal, ready: () => void) => this.#runFilter(filter, signal, ready) }] : []),
@@ -109,10 +119,27 @@ class RunningNode implements NodePart {
   }
 
   follow(settings: NodeSettings): void {
-    this.#running.leases?.follow(settings);
+    this.#followLeases(settings);
     this.#running.pods?.part.follow(settings);
     this.#origins.settings(settings);
     this.#running.streams.settings$.next(settings);
+  }
+
+  /** What our lease says of how we are reached must be so first: others send by it. */
+  #followLeases(settings: NodeSettings): void {
+    const { leases, reconciler, streams } = this.#running;
+    const isMoving = reconciler !== undefined && waysOf(settings) !== waysOf(streams.settings$.value);
+    if (isMoving || this.#moving) this.#moving = settings;
+    else leases?.follow(settings);
+  }
+  #planned(fabric: Fabric, reconciler: Reconciler): void {
+    const moving = this.#moving;
+    if (!moving?.pools.every(({ backend, vni }) => backend !== "vxlan" || fabric.link.has(vxlanDevice(vni!)))) return;
+    void reconciler.settled().then(() => {
+      if (this.#moving !== moving) return;
+      this.#moving = undefined;
+      this.#running.leases?.follow(moving);
+    });
   }
 
   decided(): void {
@@ -181,11 +208,13 @@ class RunningNode implements NodePart {
     leases.onLeases((all) => {
       streams.leases$.next(all);
       this.#origins.leases(all.values());
+      if (this.#running.claims?.isKnown === true) this.#followClaims(this.#running.claims);
       this.#knowOwn(leases.own());
       this.#changed();
     });
     leases.onOwn((own) => {
-      this.#running.pods?.part.own(own);
+      const { pods } = this.#running;
+      pods?.roaming.own(own, (known) => pods.part.own(known));
       streams.own$.next(own);
       this.#knowOwn(own);
       this.#parts.bgp.driver.wake();
@@ -198,6 +227,14 @@ class RunningNode implements NodePart {
       this.#origins.close();
     });
     if (this.#isLeaving) await this.#release(this.#parts.store!);
+  }
+
+  /** Single addresses and the nodes that hold them: the RIB takes them from those alone, and overlays lead there. */
+  #followClaims(claims: AddressClaims): void {
+    const held = [...claims.all()].filter(({ state }) => state === "held"),
+      homes = new Map(this.held().map(({ cidr, node }) => [cidr, node] as const));
+    this.#origins.addresses(new Map(held.map(({ address, node }) => [onlyOf(address), node] as const)));
+    this.#running.streams.visitors$.next(held.filter(({ cidr, node }) => homes.get(cidr) !== node));
   }
 
   async #release(store: Store): Promise<void> {
@@ -242,6 +279,7 @@ class RunningNode implements NodePart {
           said.clear();
           for (const each of notes) said.add(each.text);
           reconciler.want(fabric, inSync);
+          this.#planned(fabric, reconciler);
           this.#running.pods?.router.planned(fabric);
           this.#changed();
         },
@@ -265,6 +303,9 @@ class RunningNode implements NodePart {
     for (const listener of this.#listeners) listener();
   }
 }
+
+/** How pools are reached by these settings, as text. */
+const waysOf = ({ pools }: NodeSettings): string => JSON.stringify(pools.map(({ name, backend, vni, port }) => [name, backend, vni, port]));
 
 async function openLeases(parts: NodeParts, store: Store): Promise<LeaseDriver> {
   const { createLeaseDriver } = await import("./lease-driver.ts");

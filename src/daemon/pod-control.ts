@@ -12,6 +12,7 @@
  * - `attach.no-netns`   409  the network namespace is not there: CNI code 3
  * - `attach.exists`     409  the interface exists in the namespace, and is not ours
  * - `attach.differs`    409  CHECK: what the kernel has differs; the sentence lists how
+ * - `attach.port-taken` 409  a port of the node leads to another container; the sentence says to which
  * - `attach.failed`     503  the kernel refused a step; all steps before are undone
  */
 import type { CallerFault, Fault, Outcome } from "#base/fault.ts";
@@ -39,6 +40,8 @@ export interface PodControl {
   unreserve(request: { readonly address: string }): Answered<{ readonly found: boolean }>;
   /** Leaks and doubles against the living containers of this machine; `repair` mends what is certain. */
   checkAddresses(request: { readonly repair?: boolean }): Answered<AddressCheckView>;
+  /** What happened to addresses beside their pods' will, the latest last: a bounded trail. */
+  audit(): readonly AuditView[];
   pools(): readonly PoolView[];
   /** Whether an ADD would be taken now (CNI STATUS). */
   readiness(): { readonly ready: boolean; readonly reasons: readonly string[] };
@@ -76,6 +79,10 @@ export interface AttachRequest extends AllocateRequest {
   readonly gateways?: readonly string[];
   /** Routes inside instead of the default route; `gateway` absent: the pod's own. */
   readonly routes?: readonly { readonly destination: string; readonly gateway?: string }[];
+  /** Ports of the node that lead into the container. `hostPort` 0 is none; `protocol` absent: tcp; `hostIp` absent: every address of the node. */
+  readonly portMappings?: readonly { readonly hostPort: number; readonly containerPort: number; readonly protocol?: string; readonly hostIp?: string }[];
+  /** Bits a second, and bits that may pass at once; 0 or absent: no limit. `ingress`: to the container. With `netns` only. */
+  readonly bandwidth?: { readonly ingressRate?: number; readonly ingressBurst?: number; readonly egressRate?: number; readonly egressBurst?: number };
 }
 
 export interface AllocationView extends AttachmentKey {
@@ -110,6 +117,7 @@ export interface AttachmentView extends AllocationView {
   /** The node's end of the veth (`pw` and 11 hexadecimal digits), and its MAC. */
   readonly hostDevice: string;
   readonly hostMac: string;
+  readonly portMappings: readonly { readonly hostPort: number; readonly containerPort: number; readonly protocol: string; readonly hostIp: string | null }[];
   /** The container's end as it is named where it is now: `ifname`, or without `netns` a name to be moved and renamed. */
   readonly containerDevice: string;
 }
@@ -171,6 +179,19 @@ export interface AddressCheckView {
   }[];
 }
 
+export interface AuditView {
+  /** ISO 8601. */
+  readonly at: string;
+  /** moved: its owner's next pod got it here · forced: taken by an operator's word · lost: a pod here has it, and another node's claim counts. */
+  readonly event: "moved" | "forced" | "lost";
+  readonly address: string;
+  readonly pool: string;
+  /** Node that had it (moved, forced), or has it now (lost). */
+  readonly node: string | null;
+  readonly owner: string | null;
+  readonly containerId: string | null;
+}
+
 export interface PoolView {
   readonly name: string;
   readonly cidr: string;
@@ -202,6 +223,7 @@ export const podPaths = {
   addressesReserve: "/v1/addresses/reserve",
   addressesUnreserve: "/v1/addresses/unreserve",
   addressesCheck: "/v1/addresses/check",
+  addressesAudit: "/v1/addresses/audit",
   pools: "/v1/pools",
   podsReady: "/v1/pods/ready",
 } as const;

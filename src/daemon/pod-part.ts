@@ -5,12 +5,10 @@
 import type { PodLinks } from "#adapters/pod-links.ts";
 import { callerFault, failed, type Fault, FaultError, ok, type Outcome, worldFault } from "#base/fault.ts";
 import { familyOf, type Ip } from "#base/ip.ts";
-import { type Note, note } from "#base/note.ts";
 import type { Prefix } from "#base/prefix.ts";
 import type { NodeSettings, PoolSettings } from "#base/settings.ts";
 import type { OwnLease } from "#ipam/lease-terms.ts";
 import type { PodChange, PodKey, PodRecord, PodRequest } from "#ipam/pod-terms.ts";
-import { onlyOf, planAttachment } from "#overlay/attach.ts";
 import type { Telemetry } from "#ports/telemetry.ts";
 import type { PodBook } from "./pod-book.ts";
 import { type CheckWorld, findNamespaces, judgeAddresses } from "./pod-check.ts";
@@ -23,6 +21,7 @@ import type {
   AttachmentKey,
   AttachmentView,
   AttachRequest,
+  AuditView,
   CollectRequest,
   CollectView,
   PodControl,
@@ -30,11 +29,17 @@ import type {
   ReleaseRequest,
   WhoView,
 } from "./pod-control.ts";
+import { makePodLink } from "./pod-linking.ts";
+import type { PodPorts } from "./pod-ports.ts";
 import { readAddress, readAllocation, readKey, readLink } from "./pod-request.ts";
 import { choosePools, mtuOf, podPool } from "./pod-rules.ts";
-import { fitsQuery, linkNames, linkOf, viewAddress, viewAllocation, viewAttachment, viewPool, viewWho } from "./pod-view.ts";
+import { fitsQuery, linkNames, viewAddress, viewAllocation, viewAttachment, viewPool, viewWho } from "./pod-view.ts";
 import { findDifferences, registerPodGauges } from "./pod-watch.ts";
+import { keysOf } from "./pod-lists.ts";
+import type { PodRouting } from "./pod-routing.ts";
 import { readRoutes } from "./pod-routes.ts";
+import type { PodRoaming } from "./pod-roaming.ts";
+import { nothingBrought } from "./roam-keeper.ts";
 
 const partLimits = {
   /** Addresses found in use by somebody else before a request gives up. */
@@ -42,23 +47,16 @@ const partLimits = {
   quarantineSeconds: 600,
   /** For addresses that the store knows and a lost journal does not: as long as leases are held. */
   formerSeconds: 86_400,
-  settleMillis: 5_000,
 } as const;
-
-/** The pods' routes, in the node's tables. */
-export interface PodRouting {
-  /** Takes the whole of them: address → device. */
-  want(routes: ReadonlyMap<Ip, string>): void;
-  /** Resolves once the kernel has the route to the address; false if it had not within `millis`. */
-  settled(address: Ip, millis: number): Promise<boolean>;
-}
 
 export interface PodPartOptions {
   readonly book: PodBook;
   readonly links: PodLinks | undefined;
   readonly routing: PodRouting;
+  readonly ports: PodPorts;
   readonly settings: NodeSettings;
   readonly telemetry: Telemetry;
+  readonly roaming: Pick<PodRoaming, "bring" | "force" | "forced" | "audit">;
   /** Addresses of a CIDR that the store knows as taken, by index: asked for a CIDR of which the journal has nothing. */
   readonly former: (pool: string, cidr: Prefix) => Promise<readonly number[]>;
   /** Seconds of the wall clock. */
@@ -82,6 +80,7 @@ export class PodPart implements PodControl {
     this.#settings = options.settings;
     for (const record of options.book.machine.records()) this.#route(record);
     options.routing.want(new Map(this.#routes));
+    options.ports.load(options.book.machine.records());
     registerPodGauges(options.telemetry, () => this.pools());
   }
 
@@ -104,7 +103,7 @@ export class PodPart implements PodControl {
   }
 
   attach(request: AttachRequest): Answered<AttachmentView> {
-    return this.#inTurn(request, (key) => this.#attach(key, request));
+    return this.#inTurn(request, (key) => this.#attach(key, request).finally(() => this.#options.ports.follow(key, this.#machine.of(key))));
   }
   detach(request: AttachmentKey): Answered<{ readonly found: boolean }> {
     return this.#inTurn(request, (key) => this.#detach(key));
@@ -126,10 +125,10 @@ export class PodPart implements PodControl {
     const address = readAddress(request.address);
     if (!address.ok) return address;
     const record = this.#machine.at(address.value);
-    if (record?.state !== "used") return ok({ released: [] });
+    if (record?.state !== "used") return request.force === true ? this.#options.roaming.force(address.value) : ok({ released: [] });
     if (record.link !== undefined && request.force !== true)
       return failed(callerFault("ipam.taken", `${record.address} is in use by container ${record.containerId}; delete its attachment, or release by force`));
-    if (request.force === true) this.#options.telemetry.note(forced(record));
+    if (request.force === true) await this.#options.roaming.forced(record);
     return this.#inTurn({ containerId: record.containerId!, ifname: record.ifname! }, async (key) => {
       if (record.link !== undefined) return this.#detach(key).then((gone) => (gone.ok ? ok({ released: [record.address] }) : gone));
       const done = await this.#commit(this.#machine.releaseAddress(address.value, this.#now()));
@@ -149,25 +148,17 @@ export class PodPart implements PodControl {
   }
 
   attachments(query: { readonly containerId?: string; readonly network?: string }): readonly AttachmentView[] {
-    const keys = new Map<string, PodKey>();
-    for (const { containerId, ifname, network, link, state } of this.#machine.records()) {
-      if (state !== "used" || link === undefined || containerId === undefined || ifname === undefined) continue;
-      if (query.containerId !== undefined && query.containerId !== containerId) continue;
-      if (query.network === undefined || query.network === network) keys.set(`${containerId} ${ifname}`, { containerId, ifname });
-    }
-    return [...keys.values()].map((key) => viewAttachment(this.#settings.pools, this.#machine.of(key)));
+    const fits = ({ containerId, network, link }: PodRecord): boolean =>
+      link !== undefined && (query.containerId ?? containerId) === containerId && (query.network ?? network) === network;
+    return keysOf(this.#machine.records(), fits).map((key) => viewAttachment(this.#settings.pools, this.#machine.of(key)));
   }
 
   async collect({ network, living }: CollectRequest): Answered<CollectView> {
-    const kept = new Set(living.map(({ containerId, ifname }) => `${containerId} ${ifname}`)),
-      dead = new Map<string, PodKey>();
-    for (const { containerId, ifname, network: of, state } of this.#machine.records()) {
-      if (state !== "used" || containerId === undefined || ifname === undefined || (network !== undefined && of !== network)) continue;
-      if (!kept.has(`${containerId} ${ifname}`)) dead.set(`${containerId} ${ifname}`, { containerId, ifname });
-    }
+    const kept = new Set(living.map(({ containerId, ifname }) => `${containerId} ${ifname}`));
+    const dead = keysOf(this.#machine.records(), (record, key) => (network ?? record.network) === record.network && !kept.has(key));
     const removed: PodKey[] = [],
       failures: string[] = [];
-    for (const key of dead.values()) {
+    for (const key of dead) {
       const gone = await this.detach(key);
       if (gone.ok) removed.push(key);
       else failures.push(`${key.containerId} ${key.ifname}: ${gone.fault.text}`);
@@ -220,6 +211,9 @@ export class PodPart implements PodControl {
     return ok({ checked, findings: told });
   }
 
+  audit(): readonly AuditView[] {
+    return this.#options.roaming.audit();
+  }
   pools(): readonly PoolView[] {
     return this.#settings.pools.map((pool) =>
       viewPool(
@@ -302,11 +296,20 @@ export class PodPart implements PodControl {
     if (!read.ok) return read;
     const pools = choosePools(this.#settings.pools, request.pools, read.value);
     if (!pools.ok) return pools;
-    const lapsed = this.#machine.lapse(this.#now());
-    const granted = this.#machine.allocate({ ...read.value, pools: pools.value, ...(link !== undefined && { link }) }, this.#now());
-    const written = await this.#options.book.commit([...lapsed, ...(granted.ok ? granted.value.changes : [])]);
-    if (!granted.ok) return granted;
-    return written.ok ? ok(granted.value.records) : written;
+    // What this container has already needs nobody's word.
+    const isHad = this.#machine.of(read.value).length > 0;
+    const brought = isHad ? ok(nothingBrought) : await this.#options.roaming.bring(read.value, pools.value);
+    if (!brought.ok) return brought;
+    try {
+      const lapsed = this.#machine.lapse(this.#now()),
+        wanted = { ...read.value, pools: pools.value, claimed: brought.value.claimed, ...(link !== undefined && { link }) };
+      const granted = this.#machine.allocate(wanted, this.#now());
+      const written = await this.#options.book.commit([...lapsed, ...(granted.ok ? granted.value.changes : [])]);
+      if (!granted.ok) return granted;
+      return written.ok ? ok(granted.value.records) : written;
+    } finally {
+      brought.value.done();
+    }
   }
 
   async #attach(key: PodKey, request: AttachRequest): Answered<AttachmentView> {
@@ -320,6 +323,8 @@ export class PodPart implements PodControl {
     const mtu = request.mtu ?? this.#mtu(had[0]?.pool ?? request.pools?.[0] ?? this.#settings.pools[0]?.name ?? "");
     const link = readLink(request, mtu);
     if (!link.ok) return link;
+    const taken = this.#options.ports.claim(key, link.value.ports);
+    if (taken !== undefined) return failed(taken);
     const records = await this.#takeUnused(links, request, link.value);
     if (!records.ok) return records;
     const view = {
@@ -353,19 +358,11 @@ export class PodPart implements PodControl {
     return failed(worldFault("ipam.try-later", `the ${partLimits.foreign} addresses tried are all in use by others; podway ip check lists them`));
   }
 
-  async #link(links: PodLinks, view: AttachmentView, records: readonly PodRecord[]): Promise<Fault | undefined> {
-    const link = linkOf(view);
-    const fault = await links.make(link, view.netns ?? undefined, planAttachment(link, view.netns !== null));
-    if (fault !== undefined) return fault;
-    for (const record of records) this.#route(record);
-    this.#options.routing.want(new Map(this.#routes));
-    for (const { address } of records) {
-      const isThere =
-        (await this.#options.routing.settled(address, partLimits.settleMillis)) && (await links.leads(address, link.hostDevice, partLimits.settleMillis));
-      if (!isThere)
-        return worldFault("attach.failed", `the route to ${address} is not in the kernel after ${partLimits.settleMillis / 1000} s; podway kernel says why`);
-    }
-    return undefined;
+  #link(links: PodLinks, view: AttachmentView, records: readonly PodRecord[]): Promise<Fault | undefined> {
+    return makePodLink({ ...this.#options, links }, view, records, () => {
+      for (const record of records) this.#route(record);
+      this.#options.routing.want(new Map(this.#routes));
+    });
   }
 
   async #detach(key: PodKey): Answered<{ readonly found: boolean }> {
@@ -376,6 +373,7 @@ export class PodPart implements PodControl {
       hasLink = records.length === 0 || records[0]!.link !== undefined;
     const removed = hasLink && links !== undefined ? await links.remove(linkNames(key).hostDevice) : false;
     const done = await this.#commit(this.#machine.releaseKey(key, this.#now()));
+    this.#options.ports.follow(key, this.#machine.of(key));
     return done.ok ? ok({ found: removed || records.length > 0 }) : done;
   }
 
@@ -394,5 +392,3 @@ export class PodPart implements PodControl {
 }
 
 const noKernel = worldFault("ipam.try-later", "this daemon programs no kernel here: it is a reflector, or runs without the right to");
-const forced = ({ address, pool, containerId }: PodRecord): Note =>
-  note("warn", "ipam.forced", `${address} was taken from container ${containerId} by force`, { pool, prefix: onlyOf(address) });

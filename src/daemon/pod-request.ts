@@ -2,6 +2,7 @@
 import { type CallerFault, callerFault, failed, ok, type Outcome } from "#base/fault.ts";
 import { type Ip, type Mac, parseIp, parseMac } from "#base/ip.ts";
 import type { PodKey, PodRecord, PodRequest } from "#ipam/pod-terms.ts";
+import { readBandwidth, readPorts } from "./pod-ports.ts";
 import type { AllocateRequest, AttachmentKey, AttachRequest } from "./pod-control.ts";
 
 const requestLimits = { idCharacters: 128, nameCharacters: 253, ownerCharacters: 512, labels: 16, labelCharacters: 256, addresses: 8 } as const;
@@ -49,10 +50,20 @@ export function readAllocation(request: AllocateRequest): Outcome<Omit<PodReques
 }
 
 /** What an attachment adds to its addresses' records. */
-export function readLink({ netns, gateways }: AttachRequest, mtu: number): Outcome<NonNullable<PodRecord["link"]>, CallerFault> {
+export function readLink({ netns, gateways, portMappings, bandwidth }: AttachRequest, mtu: number): Outcome<NonNullable<PodRecord["link"]>, CallerFault> {
   const read = readAddresses(gateways ?? []);
   if (!read.ok) return read;
-  return ok({ netns: netns ?? null, mtu, ...(read.value.length > 0 && { gateways: read.value }) });
+  const ports = readPorts(portMappings),
+    rates = readBandwidth(bandwidth);
+  if (!ports.ok) return ports;
+  if (!rates.ok) return rates;
+  return ok({
+    netns: netns ?? null,
+    mtu,
+    ...(read.value.length > 0 && { gateways: read.value }),
+    ...(ports.value.length > 0 && { ports: ports.value }),
+    ...((rates.value.ingress ?? rates.value.egress) !== undefined && { bandwidth: rates.value }),
+  });
 }
 
 /** With or without a length, which says nothing here: a pod's link is its own. */

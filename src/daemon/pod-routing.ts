@@ -4,8 +4,15 @@ import type { Ip } from "#base/ip.ts";
 import { keyOf } from "#base/kernel-row.ts";
 import { onlyOf } from "#overlay/attach.ts";
 import type { Fabric } from "#overlay/fabric.ts";
-import type { PodRouting } from "./pod-part.ts";
 import type { Reconciler } from "./reconcile.ts";
+
+/** The pods' routes, in the node's tables. */
+export interface PodRouting {
+  /** Takes the whole of them: address → device. */
+  want(routes: ReadonlyMap<Ip, string>): void;
+  /** Resolves once the kernel has the route to the address; false if it had not within `millis`. */
+  settled(address: Ip, millis: number): Promise<boolean>;
+}
 
 export interface PodRouterOptions {
   readonly reconciler: Reconciler;

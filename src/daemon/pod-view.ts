@@ -1,7 +1,7 @@
 /** Records of the allocator → what the doors show. */
 import { createHash } from "node:crypto";
 import { familyOf, type Ip, type Mac, printMac } from "#base/ip.ts";
-import type { PodLink } from "#base/pod-link.ts";
+import type { PodBandwidth, PodLink } from "#base/pod-link.ts";
 import type { Prefix } from "#base/prefix.ts";
 import type { PoolSettings } from "#base/settings.ts";
 import type { PodKey, PodPool, PodRecord } from "#ipam/pod-terms.ts";
@@ -71,12 +71,13 @@ export function viewAttachment(pools: readonly PoolSettings[], records: readonly
     mac: first.mac ?? names.mac,
     hostDevice: names.hostDevice,
     hostMac: names.hostMac,
+    portMappings: (link.ports ?? []).map(({ hostIp, ...port }) => ({ ...port, hostIp: hostIp ?? null })),
     containerDevice: link.netns === null ? names.movingDevice : first.ifname!,
   };
 }
 
 /** The link that an attachment is. */
-export function linkOf(view: AttachmentView): PodLink {
+export function linkOf(view: AttachmentView, bandwidth?: PodBandwidth): PodLink {
   const { hostDevice, hostMac, alias } = linkNames(view);
   return {
     hostDevice,
@@ -87,6 +88,8 @@ export function linkOf(view: AttachmentView): PodLink {
     mtu: view.mtu,
     addresses: view.addresses.map(({ address, gateway }) => ({ address: address as Ip, gateway: gateway as Ip })),
     routes: view.routes.map(({ destination, gateway }) => ({ destination: destination as Prefix, gateway: gateway as Ip })),
+    isPublished: view.portMappings.length > 0,
+    ...(bandwidth && { bandwidth }),
   };
 }
 

@@ -58,9 +58,10 @@ export function parseLeaseKey(key: string): { readonly pool: string; readonly ci
 
 /** Octets of a record; fields in one order, so that equal records are equal octets. */
 export function encodeLease(record: LeaseRecord): Uint8Array {
-  const { schema, node, pool, cidr, identity, address, address6, vtepMac, reserved, epoch, made } = record;
+  const { schema, node, pool, cidr, identity, address, address6, vtepMac, backend, vni, port, reserved, epoch, made } = record;
+  const claimed = made === undefined ? undefined : String(made);
   return new TextEncoder().encode(
-    JSON.stringify({ schema, node, pool, cidr, identity, address, address6, vtepMac, reserved, epoch, made: made === undefined ? undefined : String(made) }),
+    JSON.stringify({ schema, node, pool, cidr, identity, address, address6, vtepMac, backend, vni, port, reserved, epoch, made: claimed }),
   );
 }
 
@@ -107,11 +108,18 @@ export function parseLease(entry: StoredEntry): Outcome<Lease, Note> {
     address,
     ...(address6 !== undefined && { address6 }),
     ...(vtepMac !== undefined && { vtepMac: vtepMac satisfies Mac }),
+    ...wayOf(value),
     ...(entry.lease === undefined && { reserved: true }),
     ...(isCount(value["epoch"]) && { epoch: value["epoch"] }),
     ...(typeof value["made"] === "string" && /^\d{1,19}$/.test(value["made"]) && { made: BigInt(value["made"]) }),
     createRevision: entry.createRevision,
   });
+}
+
+/** How the node is reached, as far as it is said in a way that can be used. */
+function wayOf({ backend, vni, port }: Record<string, unknown>): Pick<LeaseRecord, "backend" | "vni" | "port"> {
+  const hasTunnel = isCount(vni) && vni > 0 && vni < 1 << 24 && isCount(port) && port > 0 && port < 65_536;
+  return { ...((backend === "bgp" || backend === "vxlan" || backend === "host-gw") && { backend }), ...(hasTunnel && { vni, port }) };
 }
 
 /** Name of the node that had the CIDR last; undefined if the value cannot be read, and then it was somebody's all the same. */

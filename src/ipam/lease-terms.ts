@@ -1,6 +1,6 @@
 /** What a lease machine is told, and what it says. */
 import type { Ip, Mac } from "#base/ip.ts";
-import type { Fence, LeaseState } from "#base/lease.ts";
+import type { Fence, LeaseRecord, LeaseState } from "#base/lease.ts";
 import type { Prefix } from "#base/prefix.ts";
 import type { LeaseSettings, PoolSettings } from "#base/settings.ts";
 import type { Instant } from "#base/time.ts";
@@ -13,6 +13,8 @@ export interface LeaseHolder {
   readonly address: Ip;
   readonly address6: Ip | undefined;
   readonly vtepMac: Mac | undefined;
+  /** How it sends to others, once the kernel does (daemon/node-part.ts). */
+  readonly way?: Pick<LeaseRecord, "backend" | "vni" | "port"> | undefined;
 }
 export interface LeaseTerms {
   readonly pool: PoolSettings;

@@ -56,7 +56,7 @@ export function recordOf(
   cidr: Prefix,
   of: { standing: Claim | undefined; fence: Fence | undefined; epoch: number | undefined },
 ): LeaseRecord {
-  const { node, identity, address, address6, vtepMac } = terms.holder;
+  const { node, identity, address, address6, vtepMac, way } = terms.holder;
   const { epoch, made } = claimed(node, of);
   return {
     schema: 1,
@@ -67,6 +67,7 @@ export function recordOf(
     address,
     ...(address6 && { address6 }),
     ...(vtepMac && { vtepMac }),
+    ...way,
     ...(epoch !== undefined && { epoch }),
     ...(made !== undefined && { made }),
   };

@@ -1,5 +1,6 @@
 /** What the allocator of pod addresses is told and what it says (pods.ts). Times are seconds of the wall clock: what is kept for a day outlives a reboot. */
 import type { Family, Ip, Mac } from "#base/ip.ts";
+import type { PodBandwidth, PodPort } from "#base/pod-link.ts";
 import type { Prefix } from "#base/prefix.ts";
 import type { IpRange } from "#base/settings.ts";
 
@@ -54,7 +55,13 @@ export interface PodRecord {
   readonly mac?: Mac;
   readonly labels?: Readonly<Record<string, string>>;
   /** Set if this node made its link: path of the pod's namespace (null: the caller moves the end), octets of a packet, gateways if not the pools'. */
-  readonly link?: { readonly netns: string | null; readonly mtu: number; readonly gateways?: readonly Ip[] };
+  readonly link?: {
+    readonly netns: string | null;
+    readonly mtu: number;
+    readonly gateways?: readonly Ip[];
+    readonly ports?: readonly PodPort[];
+    readonly bandwidth?: PodBandwidth;
+  };
   /** Set while an operator keeps it: it goes back to reserved, not to free. */
   readonly reservation?: { readonly owner?: string; readonly reason?: string };
   /** Kept, and shown in the store: it is handed out by its claim there alone. */

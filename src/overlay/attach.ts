@@ -4,7 +4,7 @@
  */
 import type { Ip } from "#base/ip.ts";
 import { familyOf } from "#base/ip.ts";
-import type { PodLink, PodLinkStep } from "#base/pod-link.ts";
+import type { PodLink, PodLinkStep, PodRate, Side } from "#base/pod-link.ts";
 import type { Prefix } from "#base/prefix.ts";
 import { FabricBuilder, type Planned } from "./fabric.ts";
 
@@ -17,7 +17,7 @@ export function planAttachment(link: PodLink, isInside: boolean): readonly PodLi
 }
 
 /** The gateway answers on the link; it is never the source of what the node itself sends, since scope host is passed over. */
-function planNodeEnd({ hostDevice, alias, addresses }: PodLink): readonly PodLinkStep[] {
+function planNodeEnd({ hostDevice, alias, addresses, isPublished, bandwidth }: PodLink): readonly PodLinkStep[] {
   const gateways = new Set(addresses.map(({ gateway }) => gateway));
   const steps = [...gateways].map((gateway): PodLinkStep => {
     if (familyOf(gateway) === 4) return { do: "address", side: "node", device: hostDevice, address: gateway, length: 32, scope: "host" };
@@ -25,11 +25,17 @@ function planNodeEnd({ hostDevice, alias, addresses }: PodLink): readonly PodLin
   });
   // A pod is no router: what it advertises is not heard.
   const deaf: PodLinkStep = { do: "sysctl", side: "node", path: `net/ipv6/conf/${hostDevice}/accept_ra`, value: "0" };
-  return [deaf, ...steps, { do: "up", side: "node", device: hostDevice, alias }];
+  // The kernel lets no packet of 127.0.0.0/8 onto a link, unless told to; rules rewrite its source before it is sent.
+  if (isPublished === true) steps.push({ do: "sysctl", side: "node", path: `net/ipv4/conf/${hostDevice}/route_localnet`, value: "1" });
+  return [deaf, ...steps, ...rate("node", hostDevice, bandwidth?.ingress), { do: "up", side: "node", device: hostDevice, alias }];
 }
 
+/** What a device sends is what the other end receives: each end slows one direction. */
+const rate = (side: Side, device: string, of: PodRate | undefined): readonly PodLinkStep[] =>
+  of === undefined ? [] : [{ do: "rate", side, device, rate: of }];
+
 /** Addresses before up: the kernel then tells the link of them (gratuitous ARP, unsolicited neighbour advertisement). */
-function planPodEnd({ device, addresses, routes, hostMac }: PodLink): readonly PodLinkStep[] {
+function planPodEnd({ device, addresses, routes, hostMac, bandwidth }: PodLink): readonly PodLinkStep[] {
   const isDual = addresses.some(({ address }) => familyOf(address) === 6);
   const settings: PodLinkStep[] = [{ do: "sysctl", side: "pod", path: `net/ipv4/conf/${device}/arp_notify`, value: "1" }];
   if (isDual)
@@ -54,7 +60,7 @@ function planPodEnd({ device, addresses, routes, hostMac }: PodLink): readonly P
     .filter((gateway) => familyOf(gateway) === 4 || !gateway.startsWith("fe80:"))
     .map((gateway): PodLinkStep => ({ do: "route", side: "pod", device, prefix: onlyOf(gateway), gateway: undefined }));
   const beyond = routes.map(({ destination, gateway }): PodLinkStep => ({ do: "route", side: "pod", device, prefix: destination, gateway }));
-  return [...settings, ...own, { do: "up", side: "pod", device }, ...neighbours, ...onLink, ...beyond];
+  return [...settings, ...own, ...rate("pod", device, bandwidth?.egress), { do: "up", side: "pod", device }, ...neighbours, ...onLink, ...beyond];
 }
 
 /** Routes to pods that live here: address → device. */

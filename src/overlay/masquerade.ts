@@ -6,6 +6,7 @@ import type { FilterMatch, FilterRule, FilterSet, FilterTable } from "#base/filt
 import type { Family } from "#base/ip.ts";
 import type { Prefix } from "#base/prefix.ts";
 import type { PoolSettings } from "#base/settings.ts";
+import { planPorts, type PublishedPort } from "./published-ports.ts";
 
 /** NF_IP_PRI_NAT_SRC, where everybody rewrites sources. */
 const sourceNatPriority = 100;
@@ -14,15 +15,16 @@ const kubeProxyMark = 0x4000;
 const multicast: Readonly<Record<Family, Prefix>> = { 4: "224.0.0.0/4" as Prefix, 6: "ff00::/8" as Prefix };
 
 /**
- * Our table for these pools; undefined: no pool masquerades, so there is to be none. The sources are whole pools, not this node's
+ * Our table for these pools; undefined: no pool masquerades and no port leads to a pod, so there is to be none. The sources are whole pools, not this node's
  * CIDRs alone: a pod's address may move to another node, and a packet that another node let out has that node's address already.
  */
-export function planMasquerade(pools: readonly PoolSettings[]): FilterTable | undefined {
+export function planMasquerade(pools: readonly PoolSettings[], ports: readonly PublishedPort[] = []): FilterTable | undefined {
   const families = ([4, 6] as const).filter((family) => pools.some((pool) => pool.masquerade && pool.family === family));
-  if (families.length === 0) return undefined;
+  if (families.length === 0 && ports.length === 0) return undefined;
+  const { entering, leaving } = planPorts(ports);
   return {
     sets: families.flatMap((family) => setsOf(family, pools)),
-    chains: [{ name: "postrouting", priority: sourceNatPriority, rules: [leaveMarked, ...families.map(masquerade)] }],
+    chains: [...entering, { name: "postrouting", priority: sourceNatPriority, rules: [leaveMarked, ...leaving, ...families.map(masquerade)] }],
   };
 }
 

@@ -23,10 +23,13 @@ export function wantAll(deltas: Deltas, fabric: Fabric): void {
   for (const table of tableNames) deltaOf(deltas, table).want(fabric[table] as ReadonlyMap<string, Rows[TableName]>);
 }
 
-/** Takes a look in. Returns how many rows were not as believed. */
-export function sawAll(deltas: Deltas, tables: Tables): number {
+/** Takes a look in, at the tables it shows. Returns how many rows were not as believed. */
+export function sawAll(deltas: Deltas, tables: Partial<Tables>): number {
   let drift = 0;
-  for (const table of tableNames) drift += deltaOf(deltas, table).saw(tables[table] as ReadonlyMap<string, Rows[TableName]>);
+  for (const table of tableNames) {
+    const rows = tables[table] as ReadonlyMap<string, Rows[TableName]> | undefined;
+    if (rows !== undefined) drift += deltaOf(deltas, table).saw(rows);
+  }
   return drift;
 }
 
@@ -49,7 +52,10 @@ export function* passStages(deltas: Deltas, maySweep: boolean): Generator<readon
 /** Rows that a pass would still have to write or, when it may, remove. */
 export function countDiffering(deltas: Deltas, maySweep: boolean): number {
   let count = 0;
-  for (const changes of passStages(deltas, maySweep)) count += changes.length;
+  for (const table of tableNames) {
+    const { toSet, toRemove } = deltaOf(deltas, table).counts;
+    count += toSet + (maySweep && table !== "sysctl" ? toRemove : 0);
+  }
   return count;
 }
 

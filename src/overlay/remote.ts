@@ -23,6 +23,8 @@ export interface PoolPlan {
   readonly leases: Iterable<Lease>;
   readonly underlay: Underlay;
   readonly metric: number;
+  /** What BGP has routes for, where nodes of the pool may go by them; undefined: nothing. */
+  readonly routes?: ReadonlyMap<Prefix, unknown> | undefined;
 }
 
 /**

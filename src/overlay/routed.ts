@@ -17,6 +17,8 @@ export interface RoutedPlan {
   readonly routes: ReadonlyMap<Prefix, readonly Ip[]>;
   readonly underlay: Underlay;
   readonly metric: number;
+  /** Prefixes for which a pool has found another way. */
+  readonly taken?: ReadonlySet<Prefix>;
 }
 
 /** A route for every prefix with a next hop the kernel can reach; one note for each next hop it cannot. */
@@ -26,7 +28,7 @@ export function planRouted(plan: RoutedPlan): Planned {
     unreached = new Map<Ip, number>();
   for (const cidr of own) addOwn(into, cidr, plan.metric);
   for (const [prefix, nextHops] of plan.routes) {
-    if (own.has(prefix)) continue;
+    if (own.has(prefix) || plan.taken?.has(prefix)) continue;
     const hops = new Map<string, Hop>();
     for (const nextHop of nextHops) {
       if (plan.underlay.addresses.has(nextHop)) continue;
@@ -46,6 +48,12 @@ export function planRouted(plan: RoutedPlan): Planned {
   return into.done();
 }
 
+/** Nodes of a routed pool that go by host-gw already, or still, and that BGP has no route for (pool-moves.ts). */
+export function planOnLink(plan: PoolPlan): Planned {
+  const others = Array.from(plan.leases).filter(({ backend, cidr }) => backend === "host-gw" && plan.routes?.has(cidr) !== true);
+  return planHostGateway({ ...plan, own: undefined, leases: others });
+}
+
 /** host-gw: each remote CIDR through its node's own address, on one link. */
 export function planHostGateway(plan: PoolPlan): Planned {
   const into = new FabricBuilder();
@@ -56,6 +64,7 @@ export function planHostGateway(plan: PoolPlan): Planned {
       into.add("route", { prefix: lease.cidr, metric: plan.metric, hops });
       continue;
     }
+    if (plan.routes?.has(lease.cidr)) continue;
     const address = addressOf(lease, prefixFamily(lease.cidr)) ?? lease.address;
     const text = `${lease.cidr} is not reached: node ${lease.node} (${address}) is not on one link with us, as host-gw needs it; use vxlan or bgp.`;
     into.say(note("warn", "host-gw.not-on-link", text, { node: lease.node, pool: lease.pool, prefix: lease.cidr }));

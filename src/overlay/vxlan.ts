@@ -29,7 +29,8 @@ export function planVxlan(plan: PoolPlan): Planned {
   const tunnelled: Ip[] = [],
     macs = new Map<Mac, Lease>();
   for (const lease of remoteLeases(plan)) {
-    const hops = plan.pool.crossSubnet ? directHops(lease, plan.underlay) : undefined;
+    if (goesByRoute(plan, lease)) continue;
+    const hops = plan.pool.crossSubnet || lease.backend === "host-gw" ? directHops(lease, plan.underlay) : undefined;
     if (hops !== undefined) into.add("route", { prefix: lease.cidr, metric: plan.metric, hops });
     else addTunnel(into, plan, lease, { device, tunnelled, macs });
   }
@@ -48,6 +49,11 @@ export function planVxlan(plan: PoolPlan): Planned {
     up: true,
   });
   return into.done();
+}
+
+/** BGP has a route, and it is the pool's way, or that of a node that has no tunnel (pool-moves.ts). */
+function goesByRoute({ pool, routes }: PoolPlan, lease: Lease): boolean {
+  return routes?.has(lease.cidr) === true && (pool.backend === "bgp" || lease.backend === "bgp");
 }
 
 interface Tunnels {

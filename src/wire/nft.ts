@@ -14,6 +14,7 @@ import {
   type NftObject,
   only,
   prefixJson,
+  readAddress,
   readAddressField,
   readListing,
   readMatch,
@@ -24,7 +25,9 @@ import {
 
 const ours = { family: "inet", name: "podway" } as const;
 const within = { family: ours.family, table: ours.name } as const;
-const hook = { type: "nat", hook: "postrouting", policy: "accept" } as const;
+const hooks: readonly string[] = ["prerouting", "output", "postrouting"] satisfies readonly FilterChain["name"][];
+const hookOf = (name: string): Fields => ({ type: "nat", hook: name, policy: "accept" });
+const protocols = ["tcp", "udp", "sctp"] as const;
 const addressType = { 4: "ipv4_addr", 6: "ipv6_addr" } as const;
 
 /** A command that lists our table. */
@@ -69,28 +72,37 @@ function addSet({ name, family, prefixes }: FilterSet): Json {
 
 function addChain({ name, priority, rules }: FilterChain): readonly Json[] {
   return [
-    { add: { chain: { ...within, name, ...hook, prio: priority } } },
+    { add: { chain: { ...within, name, ...hookOf(name), prio: priority } } },
     ...rules.map((rule) => ({ add: { rule: { ...within, chain: name, ...ruleJson(rule) } } })),
   ];
 }
 
 function ruleJson({ matches, verdict, comment }: FilterRule): Fields {
-  const last = verdict === "return" ? { return: null } : { masquerade: { flags: "fully-random" } };
-  return { comment, expr: [...matches.map(matchJson), last] };
+  return { comment, expr: [...matches.map(matchJson), verdictJson(verdict)] };
+}
+
+function verdictJson(verdict: FilterRule["verdict"]): Json {
+  if (verdict === "return") return { return: null };
+  if (verdict === "masquerade") return { masquerade: { flags: "fully-random" } };
+  return { dnat: { family: verdict.address.includes(":") ? "ip6" : "ip", addr: verdict.address, port: verdict.port } };
 }
 
 function matchJson(match: FilterMatch): Json {
   if (match.kind === "mark") return { match: { op: "==", left: { "&": [{ meta: { key: "mark" } }, match.mask] }, right: match.value } };
+  if (match.kind === "local") return { match: { op: "==", left: { fib: { result: "type", flags: ["daddr"] } }, right: "local" } };
+  if (match.kind === "port") return { match: { op: "==", left: { payload: { protocol: match.protocol, field: "dport" } }, right: match.port } };
   const right = typeof match.within === "string" ? prefixJson(match.within) : `@${match.within.set}`;
   return { match: { op: match.negated ? "!=" : "==", left: addressField(match.side, match.family), right } };
 }
+
+type SeenChain = FilterChain & { readonly rules: FilterRule[] };
 
 /** What `listOurs` answered. */
 export function decodeTable(text: string): Outcome<SeenTable, WorldFault> {
   const listing = readListing(text);
   if (!listing.ok) return listing;
   const sets: FilterSet[] = [],
-    chains: { readonly name: string; readonly priority: number; readonly rules: FilterRule[] }[] = [],
+    chains: SeenChain[] = [],
     others: FilterObject[] = [];
   let isReadable = true;
   for (const { kind, fields } of listing.value) {
@@ -105,7 +117,7 @@ export function decodeTable(text: string): Outcome<SeenTable, WorldFault> {
   return ok({ sets, chains, others, isReadable, rulesText: rulesText(listing.value) });
 }
 
-function addRule(chains: readonly { readonly name: string; readonly rules: FilterRule[] }[], fields: Fields): boolean {
+function addRule(chains: readonly SeenChain[], fields: Fields): boolean {
   const rule = readRule(fields),
     holder = chains.find(({ name }) => name === fields["chain"]);
   if (rule && holder) holder.rules.push(rule);
@@ -125,19 +137,28 @@ function readSet({ name, type, flags, elem, ...rest }: Fields): FilterSet | unde
   return { name: textOf(name), family, prefixes: new Set(prefixes as Prefix[]) };
 }
 
-function readChain({ name, prio, ...rest }: Fields): { name: string; priority: number; rules: FilterRule[] } | undefined {
-  const isOurs = Object.entries(hook).every(([key, value]) => rest[key] === value);
-  return isOurs && typeof prio === "number" ? { name: textOf(name), priority: prio, rules: [] } : undefined;
+function readChain({ name, prio, ...rest }: Fields): SeenChain | undefined {
+  const text = textOf(name);
+  const isOurs = hooks.includes(text) && Object.entries(hookOf(text)).every(([key, value]) => rest[key] === value);
+  return isOurs && typeof prio === "number" ? { name: text as FilterChain["name"], priority: prio, rules: [] } : undefined;
 }
 
 function readRule({ expr, comment }: Fields): FilterRule | undefined {
   const statements = listOf(expr),
     last = only(statements.at(-1)),
     matches = statements.slice(0, -1).map(readOurMatch);
-  const isMasquerade = last?.key === "masquerade" && [fieldsOf(last.value)["flags"]].flat().join() === "fully-random";
-  const verdict = last?.key === "return" ? "return" : isMasquerade ? "masquerade" : undefined;
+  const verdict = last && readVerdict(last);
   if (verdict === undefined || matches.includes(undefined)) return undefined;
   return { matches: matches as FilterMatch[], verdict, comment: textOf(comment) };
+}
+
+function readVerdict({ key, value }: NonNullable<ReturnType<typeof only>>): FilterRule["verdict"] | undefined {
+  const { flags, addr, port, ...rest } = fieldsOf(value);
+  if (key === "return") return "return";
+  if (key === "masquerade") return [flags].flat().join() === "fully-random" ? "masquerade" : undefined;
+  const address = readAddress(addr),
+    isPlain = flags === undefined && Object.keys(rest).every((name) => name === "family");
+  return key === "dnat" && isPlain && address !== undefined && typeof port === "number" ? { address, port } : undefined;
 }
 
 function readOurMatch(statement: Json): FilterMatch | undefined {
@@ -145,10 +166,22 @@ function readOurMatch(statement: Json): FilterMatch | undefined {
   if (match === undefined || (match.operator !== "==" && match.operator !== "!=")) return undefined;
   const negated = match.operator === "!=",
     field = readAddressField(match.left);
-  if (field === undefined) return negated ? undefined : readMark(match.left, match.right);
+  if (field === undefined)
+    return negated ? undefined : (readMark(match.left, match.right) ?? readPort(match.left, match.right) ?? readLocal(match.left, match.right));
   const set = readSetName(match.right),
     place = set === undefined ? readPrefix(match.right) : { set };
   return place && { kind: "address", side: field.side, family: field.family, negated, within: place };
+}
+
+function readPort(left: Json, right: Json): FilterMatch | undefined {
+  const { protocol: name, field } = fieldsOf(fieldsOf(left)["payload"]);
+  const protocol = protocols.find((each) => each === name);
+  return protocol !== undefined && field === "dport" && typeof right === "number" ? { kind: "port", protocol, port: right } : undefined;
+}
+
+function readLocal(left: Json, right: Json): FilterMatch | undefined {
+  const { result, flags } = fieldsOf(fieldsOf(left)["fib"]);
+  return result === "type" && [flags].flat().join() === "daddr" && right === "local" ? { kind: "local" } : undefined;
 }
 
 function readMark(left: Json, right: Json): FilterMatch | undefined {

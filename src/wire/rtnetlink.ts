@@ -16,6 +16,7 @@ export const rtm = {
   newNeighbour: 28,
   delNeighbour: 29,
   getNeighbour: 30,
+  newQdisc: 36,
   newNetconf: 80,
 } as const;
 

@@ -1,0 +1,100 @@
+/** Three daemons and an etcd: an owner's address follows its pods from node to node, and no fault gives it to two. */
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { podPaths } from "#daemon/pod-control.ts";
+import { kernelMissing, Namespace } from "../contract/kernel-netns.ts";
+import { until } from "./daemon-process.ts";
+import { type RoamingNode, RoamingWorld } from "./roaming-world.ts";
+
+const document = `asn: 64512
+lease: { hold: 30s, liveness: 3s }
+pools:
+  - { name: routed, cidr: 10.42.0.0/16, backend: bgp, pods: { roam: true, coolDown: 1s } }
+  - { name: overlay, cidr: 10.43.0.0/16, backend: vxlan, vni: 42, crossSubnet: false, pods: { roam: true, coolDown: 1s } }
+nodes:
+  n1: { address: 10.0.0.1 }
+  n2: { address: 10.0.0.2 }
+  n3: { address: 10.0.0.3 }
+`;
+
+describe.skipIf(kernelMissing !== undefined)(`addresses that follow their owners${kernelMissing ?? ""}`, () => {
+  let world: RoamingWorld,
+    pods: Namespace[] = [],
+    n1: RoamingNode,
+    n2: RoamingNode,
+    n3: RoamingNode;
+  const made = new Set<{ node: RoamingNode; id: string }>();
+
+  const attach = async (node: RoamingNode, id: string, pod: number, more: object): Promise<string> => {
+    const reply = await node.attach(id, pods[pod]!, more);
+    expect(reply.body.error).toBeUndefined();
+    made.add({ node, id });
+    return reply.body.addresses[0]!.address;
+  };
+  const pings = (pod: number, address: string): boolean => {
+    try {
+      return pods[pod]!.exec(`ping -c1 -W1 ${address}`).includes("1 received");
+    } catch {
+      return false;
+    }
+  };
+  const claimed = (address: string, what: string): Promise<void> =>
+    until(`${address} is ${what}`, async () => {
+      const claim = await world.claim(address);
+      return (claim === undefined ? "free" : `${claim.state} by ${claim.node}`) === what;
+    });
+
+  beforeAll(async () => {
+    pods = ["a", "b", "c"].map((name) => new Namespace(`roam-${name}`));
+    world = await RoamingWorld.make("roam", ["n1", "n2", "n3"], document);
+    [n1, n2, n3] = world.nodes as [RoamingNode, RoamingNode, RoamingNode];
+    for (const { daemon } of world.nodes)
+      await daemon.until("sessions are up", ({ peers }) => peers.length === 2 && peers.every(({ state }) => state === "Established"));
+  }, 60_000);
+  afterAll(async () => {
+    await world.remove();
+    for (const pod of pods) pod.remove();
+  });
+
+  for (const pool of ["routed", "overlay"]) {
+    it(`${pool}: a pod deleted here and made there keeps its address, and a third is reached from it again at once`, async () => {
+      const owner = `shop/${pool}-0`,
+        watcher = await attach(n3, `w-${pool}`, 2, { pools: [pool] });
+      const address = await attach(n1, `one-${pool}`, 0, { pools: [pool], owner });
+      await claimed(address, "held by n1");
+      await until("the third reaches it", () => pings(2, address));
+      await n1.detach(`one-${pool}`);
+      await claimed(address, "kept by n1");
+      expect(await attach(n2, `two-${pool}`, 1, { pools: [pool], owner })).toBe(address);
+      expect(await world.claim(address)).toMatchObject({ node: "n2", state: "held", owner });
+      await until("the third reaches it on the other node", () => pings(2, address));
+      expect(pings(1, watcher)).toBe(true);
+      await until("home knows", async () => (await n1.who(address)).includes("in use on node n2"));
+      expect(await n1.allocate("thief", { addresses: [address] })).toMatchObject({ status: 409, body: { error: { code: "ipam.taken" } } });
+      expect((await n2.audit()).at(-1)).toMatchObject({ event: "moved", address, node: "n1", owner });
+      // And back home.
+      await n2.detach(`two-${pool}`);
+      expect(await attach(n1, `three-${pool}`, 0, { pools: [pool], owner })).toBe(address);
+      await until("the third reaches it at home", () => pings(2, address));
+      await until("no host route is left", () => !n2.namespace.ip("route show proto 117").includes(`${address} `));
+      for (const [node, id] of [
+        [n1, "three"],
+        [n3, "w"],
+      ] as const)
+        await node.detach(`${id}-${pool}`);
+    }, 60_000);
+  }
+
+  it("a pod waits while the one before it is there, and has the address the moment that is gone", async () => {
+    const owner = "shop/wait-0",
+      address = await attach(n1, "old", 0, { pools: ["routed"], owner });
+    await claimed(address, "held by n1");
+    const waiting = attach(n2, "new", 1, { pools: ["routed"], owner });
+    await n1.detach("old");
+    expect(await waiting).toBe(address);
+    // Nobody goes: the runtime is told to try again, and by whom it is held.
+    const refused = await n3.allocate("late", { pools: ["routed"], owner });
+    expect(refused).toMatchObject({ status: 503, body: { error: { code: "ipam.try-later" } } });
+    expect(refused.body.error!.text).toContain("still used by its pod on node n2");
+    await n2.detach("new");
+  }, 60_000);
+});
