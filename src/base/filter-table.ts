@@ -31,7 +31,10 @@ export type FilterMatch =
 export interface FilterRule {
   /** All must hold. */
   readonly matches: readonly FilterMatch[];
-  /** `masquerade`: the source becomes the address of the device the packet leaves by, the port any that is free (RFC 6056). With an address: the destination becomes it. */
+  /**
+   * `masquerade`: the source becomes the address of the device the packet leaves by, the port any that is free (RFC 6056). With an
+   * address: the destination becomes that.
+   */
   readonly verdict: "return" | "masquerade" | { readonly address: Ip; readonly port: number };
   /** For whoever lists the rules; at most 100 characters, since the kernel keeps no more than 128 octets. */
   readonly comment: string;

@@ -8,6 +8,7 @@ import type { AddressView } from "#daemon/pod-control.ts";
 import { kernelMissing, Namespace } from "../contract/kernel-netns.ts";
 import { DaemonProcess, until } from "../daemon/daemon-process.ts";
 import { etcdStore, NodeWorld } from "../daemon/node-world.ts";
+import { answer, type Answering, ask } from "./conversation.ts";
 
 const document = (store: string): string => `podway: 1
 name: t
@@ -144,27 +145,27 @@ describe.skipIf(kernelMissing !== undefined)(`the CNI plugin${kernelMissing ?? "
   });
 
   it("bad input: the specification's code, one sentence, nothing left", async () => {
-    const cases: readonly (readonly [string, Promise<Called>, number, RegExp])[] = [
-      ["no JSON", call("ADD", of(0), "{"), 6, /not JSON/],
-      ["a list", call("ADD", of(0), "[]"), 7, /name/],
-      ["no name", call("ADD", of(0), conf({ name: "" })), 7, /name/],
-      ["version", call("ADD", of(0), conf({ cniVersion: "2.0.0" })), 1, /2\.0\.0/],
-      ["environment", call("ADD", { CNI_IFNAME: "eth0" }, conf()), 4, /CNI_CONTAINERID, CNI_NETNS/],
-      ["container id", call("ADD", { ...of(0), CNI_CONTAINERID: "../x" }, conf()), 4, /CNI_CONTAINERID/],
-      ["ifname", call("ADD", { ...of(0), CNI_IFNAME: "a-name-that-is-long" }, conf()), 4, /CNI_IFNAME/],
-      ["command", call("FROB", of(0), conf()), 4, /FROB/],
-      ["args", add(0, {}, { CNI_ARGS: "IP" }), 4, /CNI_ARGS/],
-      ["netns gone", call("ADD", { ...of(0), CNI_NETNS: "/run/netns/t-none" }, conf()), 3, /t-none/],
-      ["pool", add(0, { pools: ["nope"] }), 7, /nope/],
-      ["pools is no list", add(0, { pools: "v4" }), 7, /pools/],
-      ["not permitted", add(0, { pools: ["tenant"] }), 104, /tenant/],
-      ["address of no pool", add(0, {}, { CNI_ARGS: "IP=192.0.2.1" }), 103, /192\.0\.2\.1/],
-      ["mac", add(0, {}, { CNI_ARGS: "MAC=nonsense" }), 7, /MAC/],
-      ["unknown to CHECK", call("CHECK", of(0), conf({ prevResult: {} })), 106, /c0/],
-      ["CHECK without prevResult", call("CHECK", of(0), conf()), 7, /prevResult/],
+    const cases: readonly (readonly [string, () => Promise<Called>, number, RegExp])[] = [
+      ["no JSON", () => call("ADD", of(0), "{"), 6, /not JSON/],
+      ["a list", () => call("ADD", of(0), "[]"), 7, /name/],
+      ["no name", () => call("ADD", of(0), conf({ name: "" })), 7, /name/],
+      ["version", () => call("ADD", of(0), conf({ cniVersion: "2.0.0" })), 1, /2\.0\.0/],
+      ["environment", () => call("ADD", { CNI_IFNAME: "eth0" }, conf()), 4, /CNI_CONTAINERID, CNI_NETNS/],
+      ["container id", () => call("ADD", { ...of(0), CNI_CONTAINERID: "../x" }, conf()), 4, /CNI_CONTAINERID/],
+      ["ifname", () => call("ADD", { ...of(0), CNI_IFNAME: "a-name-that-is-long" }, conf()), 4, /CNI_IFNAME/],
+      ["command", () => call("FROB", of(0), conf()), 4, /FROB/],
+      ["args", () => add(0, {}, { CNI_ARGS: "IP" }), 4, /CNI_ARGS/],
+      ["netns gone", () => call("ADD", { ...of(0), CNI_NETNS: "/run/netns/t-none" }, conf()), 3, /t-none/],
+      ["pool", () => add(0, { pools: ["nope"] }), 7, /nope/],
+      ["pools is no list", () => add(0, { pools: "v4" }), 7, /pools/],
+      ["not permitted", () => add(0, { pools: ["tenant"] }), 104, /tenant/],
+      ["address of no pool", () => add(0, {}, { CNI_ARGS: "IP=192.0.2.1" }), 103, /192\.0\.2\.1/],
+      ["mac", () => add(0, {}, { CNI_ARGS: "MAC=nonsense" }), 7, /MAC/],
+      ["unknown to CHECK", () => call("CHECK", of(0), conf({ prevResult: {} })), 106, /c0/],
+      ["CHECK without prevResult", () => call("CHECK", of(0), conf()), 7, /prevResult/],
     ];
     for (const [name, called, code, text] of cases) {
-      const { code: exit, result } = await called;
+      const { code: exit, result } = await called();
       expect([name, exit, result.code, result.msg]).toEqual([name, 1, code, expect.stringMatching(text)]);
     }
     expect([await used(), devices(0), nodeDevices()]).toEqual([[], ["lo"], []]);
@@ -182,6 +183,78 @@ describe.skipIf(kernelMissing !== undefined)(`the CNI plugin${kernelMissing ?? "
     expect(await add(0)).toMatchObject({ code: 1, result: { code: 107 } });
     pods[0]!.ip("link del eth0");
     expect([await used(), devices(0), devices(1), nodeDevices()]).toEqual([[], ["lo"], ["lo"], []]);
+  });
+
+  it("ports of the node lead into the pod: from outside, from the node, from pods, from itself; over a restart; not after DEL", async () => {
+    const far = new Namespace("cni-far"),
+      [one, two] = pods as [Namespace, Namespace];
+    const servers: Answering[] = [];
+    try {
+      world.namespace.ip(`link set far0 netns ${far.name}`);
+      for (const line of ["addr add 10.0.0.22/24 dev far0", "-6 addr add fd00::22/64 dev far0 nodad", "link set far0 up"]) far.ip(line);
+      const portMappings = [
+        { hostPort: 8080, containerPort: 80 },
+        { HostPort: 8080, ContainerPort: 80, Protocol: "UDP", HostIP: "" },
+        { hostPort: 8081, containerPort: 80, protocol: "tcp", hostIP: "10.0.0.21" },
+        { hostPort: 0, containerPort: 443, protocol: "tcp" },
+      ];
+      const made = await add(0, { runtimeConfig: { portMappings } });
+      expect(made).toMatchObject({ code: 0 });
+      const [four, six] = made.result.ips!.map(({ address }) => address.split("/")[0]!);
+      const addressesOf = ({ result }: Called): readonly string[] => result.ips!.map(({ address }) => address.split("/")[0]!);
+      let other = addressesOf(await add(1));
+      servers.push(await answer(one.name, "one", 80));
+      const reaches = async (): Promise<void> => {
+        expect(await ask(far.name, "tcp", "10.0.0.21", 8080)).toBe("one 10.0.0.22");
+        expect(await ask(far.name, "udp", "10.0.0.21", 8080)).toBe("one 10.0.0.22");
+        expect(await ask(far.name, "tcp", "fd00::21", 8080)).toBe("one fd00::22");
+        expect(await ask(far.name, "tcp", "10.0.0.21", 8081)).toBe("one 10.0.0.22");
+        expect(await ask(far.name, "tcp", "fd00::21", 8081)).toBe("nobody");
+        expect(await ask(world.namespace.name, "tcp", "127.0.0.1", 8080)).toMatch(/^one /);
+        expect(await ask(world.namespace.name, "tcp", "fd00::21", 8080)).toMatch(/^one /);
+        expect(await ask(two.name, "tcp", "10.0.0.21", 8080)).toBe(`one ${other[0]}`);
+        expect(await ask(two.name, "udp", "fd00::21", 8080)).toBe(`one ${other[1]}`);
+        expect(await ask(one.name, "tcp", "10.0.0.21", 8080)).toMatch(/^one /);
+        expect(await ask(one.name, "tcp", "fd00::21", 8080)).toMatch(/^one /);
+      };
+      await reaches();
+      const second = { runtimeConfig: { portMappings: [{ hostPort: 8080, containerPort: 81 }] } };
+      await del(1);
+      expect(await add(1, second)).toMatchObject({ code: 1, result: { code: 111, msg: expect.stringContaining("leads to container c0") as string } });
+      expect([devices(1), await used()]).toEqual([["lo"], ["c0", "c0"]]);
+      other = addressesOf(await add(1));
+      await daemon.end("SIGKILL");
+      world.namespace.exec("nft delete table inet podway");
+      daemon.start();
+      await ready();
+      await until("the rules are back", () => world.namespace.exec("nft list table inet podway").includes(`dnat ip to ${four}:80`));
+      await reaches();
+      expect(six).toMatch(/^fd42:/);
+      await del(0);
+      expect(await ask(far.name, "tcp", "10.0.0.21", 8080)).toBe("nobody");
+      await del(1);
+    } finally {
+      for (const server of servers) await server.stop();
+      world.namespace.exec(`ip -n ${far.name} link set far0 netns ${world.namespace.name}`);
+      world.namespace.ip("link set far0 up");
+      far.remove();
+    }
+  });
+
+  it("bandwidth: each end slows what it sends; 0 is no limit", async () => {
+    const buckets = (line: string): readonly unknown[] =>
+      (JSON.parse(line) as { kind: string; options: { rate: number } }[]).filter(({ kind }) => kind === "tbf").map(({ options }) => options.rate);
+    const { result } = await add(0, {
+      runtimeConfig: { bandwidth: { ingressRate: 8_000_000, ingressBurst: 800_000, egressRate: 80_000_000_000, egressBurst: 1 } },
+    });
+    expect(buckets(world.namespace.exec(`tc -j qdisc show dev ${result.interfaces![0]!.name}`))).toEqual([1_000_000]);
+    expect(buckets(pods[0]!.exec("tc -j qdisc show dev eth0"))).toEqual([10_000_000_000]);
+    await del(0);
+    await add(0, { runtimeConfig: { bandwidth: { ingressRate: 0, egressRate: 0 } } });
+    expect(buckets(pods[0]!.exec("tc -j qdisc show dev eth0"))).toEqual([]);
+    await del(0);
+    expect(await add(0, { runtimeConfig: { bandwidth: { ingressRate: -1 } } })).toMatchObject({ code: 1, result: { code: 7 } });
+    expect(await add(0, { runtimeConfig: { portMappings: [{ hostPort: 70_000, containerPort: 80 }] } })).toMatchObject({ code: 1, result: { code: 7 } });
   });
 
   it("podman's arguments: address and MAC in CNI_ARGS, its name as owner", async () => {

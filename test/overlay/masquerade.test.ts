@@ -19,6 +19,7 @@ function lines(table: FilterTable | undefined): readonly string[] {
       rules.map(({ matches, verdict }) => {
         const words = matches.map((match) => {
           if (match.kind === "mark") return `mark & 0x${match.mask.toString(16)} == 0x${match.value.toString(16)}`;
+          if (match.kind !== "address") return JSON.stringify(match);
           const within = typeof match.within === "string" ? match.within : `@${match.within.set}`;
           return `${address(match.family, match.side)} ${match.negated ? "!= " : ""}${within}`;
         });
@@ -110,8 +111,8 @@ describe("the way from what is to what is wanted", () => {
   });
   test("what nobody wants goes last", () => {
     const map = { kind: "map", name: "other" },
-      extra = { name: "extra", priority: 0, rules: [] };
-    expect(changeTo(now, seen(now, { others: [map], chains: [chain!, extra] }))).toEqual({ kind: "objects", remove: [map, { kind: "chain", name: "extra" }] });
+      extra = { name: "output", priority: 0, rules: [] } as const;
+    expect(changeTo(now, seen(now, { others: [map], chains: [chain!, extra] }))).toEqual({ kind: "objects", remove: [map, { kind: "chain", name: "output" }] });
     expect(changeTo(now, seen(now, { others: [map], chains: [chain!, { ...extra, rules: chain!.rules }] }))).toEqual({ kind: "rules", chains: now.chains });
   });
   test("our names borne by something else: all of it anew", () => {
