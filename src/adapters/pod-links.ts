@@ -75,6 +75,12 @@ export class PodLinks {
     return refusal === undefined;
   }
 
+  /** Devices of this namespace whose alias begins so. */
+  async marked(mark: string): Promise<readonly string[]> {
+    const links = await this.#node.dump((into, sequence) => encodeGetLink(into, sequence), readLink);
+    return links.filter(({ alias }) => alias.startsWith(mark)).map(({ name }) => name);
+  }
+
   /** MTU of the device that has `address`; undefined if none has, or a loopback. */
   async mtuOf(address: Ip): Promise<number | undefined> {
     const indexes = await this.#node.dump(encodeGetAddresses, (bytes, message) => {

@@ -100,10 +100,7 @@ export const PodPool = z.strictObject({
     .string()
     .regex(/^[^\s/:]{1,15}$/, "the name of a network device")
     .optional()
-    .meta({
-      description:
-        "Device on whose link addresses of this pool may be in use (macvlan's or bridge's): each is asked for there (ARP, ND) before it is handed out.",
-    }),
+    .meta({ description: "Device on whose link (macvlan's, a bridge's) addresses may be in use: each is asked for there (ARP, ND) before it is handed out." }),
   alarm: z.int().min(1).max(100).default(90).meta({ description: "Percent of a node's addresses in use from which on it is said." }),
 });
 

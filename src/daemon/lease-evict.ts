@@ -8,6 +8,7 @@ import type { Lease } from "#base/lease.ts";
 import type { Prefix } from "#base/prefix.ts";
 import { encodeFormer, formerKey, leasesPrefix, parseLease, parsePresence, presenceKey } from "#ipam/lease-record.ts";
 import type { Compare, Entry, Store, Write } from "#ports/store.ts";
+import { type AddressEviction, keepAddresses } from "./address-evict.ts";
 
 /** A claim that changes while it is taken away is looked at again. */
 const evictTries = 5;
@@ -18,6 +19,8 @@ export interface Eviction {
   readonly isForced: boolean;
   /** How long a freed CIDR stays the node's. */
   readonly quarantineSeconds: number;
+  /** Until when the addresses of its pods wait for their owners, by pool. */
+  readonly keptUntil: AddressEviction["keptUntil"];
 }
 
 export interface Evicted {
@@ -31,6 +34,8 @@ export async function evictNode(store: Store, eviction: Eviction): Promise<Outco
   const { node, isForced } = eviction,
     presence = await store.get(presenceKey(node));
   if (presence && !isForced) return failed(alive(node, presence));
+  // Before its lease ends, which they are bound to.
+  await keepAddresses(store, eviction);
   const freed: Evicted["freed"][number][] = [],
     ended = new Set<string>();
   for (let tries = evictTries; ; tries--) {

@@ -240,7 +240,7 @@ class RunningNode implements NodePart {
   async #release(store: Store): Promise<void> {
     const { telemetry, settings } = this.#parts;
     try {
-      for (const text of await releaseNode(store, settings.node)) telemetry.note(note("info", "lease.freed", text));
+      for (const text of await releaseNode(store, settings)) telemetry.note(note("info", "lease.freed", text));
     } catch (cause) {
       telemetry.note(note("error", "lease.not-freed", `this node leaves, and the store keeps its claims until their hold ends: ${(cause as Error).message}`));
     }

@@ -7,6 +7,7 @@ import type { Store } from "#ports/store.ts";
 import type { Bgp } from "./bgp-task.ts";
 import type { DocumentKeeper } from "./document.ts";
 import { defaultGraceSeconds, type DrainKeeper } from "./drain-keeper.ts";
+import { keptUntil } from "./address-evict.ts";
 import { evictNode } from "./lease-evict.ts";
 import type { DoneView, HistoryView, OperatorControl } from "./operator-control.ts";
 import type { PeerSwitches } from "./peer-switches.ts";
@@ -151,7 +152,9 @@ async function evict(parts: OperatorParts, { node, force }: { readonly node: str
   const { store, running } = parts;
   if (!store) return refused("lease.no-store", "this node has no store, so nobody holds a CIDR in it.");
   return asked(async () => {
-    const evicted = await evictNode(store, { node, isForced: force, quarantineSeconds: running().lease.quarantineSeconds });
+    const settings = running(),
+      until = keptUntil(settings, Date.now() / 1000);
+    const evicted = await evictNode(store, { node, isForced: force, quarantineSeconds: settings.lease.quarantineSeconds, keptUntil: until });
     if (!evicted.ok) return evicted;
     const { freed, kept } = evicted.value;
     const lines = [

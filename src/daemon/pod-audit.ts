@@ -1,4 +1,4 @@
-/** What happened to addresses against or beside their pods' will: forced releases, moves between nodes, claims lost. Bounded, on the disk, for `podway ip audit`. */
+/** What happened to addresses beside their pods' will: forced releases, moves between nodes, claims lost. Bounded, on the disk: `podway ip audit`. */
 import { type JournalOwner, LineJournal } from "#adapters/line-journal.ts";
 import type { Ip } from "#base/ip.ts";
 import type { AuditView } from "./pod-control.ts";

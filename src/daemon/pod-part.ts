@@ -56,7 +56,7 @@ export interface PodPartOptions {
   readonly ports: PodPorts;
   readonly settings: NodeSettings;
   readonly telemetry: Telemetry;
-  readonly roaming: Pick<PodRoaming, "bring" | "force" | "forced" | "audit">;
+  readonly roaming: Pick<PodRoaming, "bring" | "isOurs" | "force" | "forced" | "audit">;
   /** Addresses of a CIDR that the store knows as taken, by index: asked for a CIDR of which the journal has nothing. */
   readonly former: (pool: string, cidr: Prefix) => Promise<readonly number[]>;
   /** Seconds of the wall clock. */
@@ -344,7 +344,8 @@ export class PodPart implements PodControl {
       if (!records.ok) return records;
       const foreign: { readonly address: Ip; readonly device: string }[] = [];
       for (const { address } of records.value) {
-        const device = await links.wayTo(address);
+        // One that came from another node may still be routed there.
+        const device = this.#options.roaming.isOurs(address) ? undefined : await links.wayTo(address);
         if (device !== undefined && device !== linkNames(request).hostDevice) foreign.push({ address, device });
       }
       if (foreign.length === 0) return records;

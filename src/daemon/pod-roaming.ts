@@ -1,4 +1,5 @@
 /** Opens what a node needs for addresses that follow their owners: the keeper, its audit trail, and the wait for claims before a CIDR is handed out of. */
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { callerFault, type Fault, FaultError, ok, type Outcome } from "#base/fault.ts";
@@ -67,6 +68,11 @@ export class PodRoaming {
   }
 
   readonly bring: RoamKeeper["bring"] = (request, pools) => this.#keeper.bring(request, pools);
+  /** The store says that this node has the address. */
+  isOurs(address: Ip): boolean {
+    const { claims, settings } = this.#parts;
+    return claims.at(address)?.node === settings.node;
+  }
   async force(address: Ip): Promise<Outcome<{ readonly released: readonly string[] }, Fault>> {
     const done = await this.#keeper.force(address);
     return done.ok ? ok({ released: done.value ? [address] : [] }) : done;
@@ -97,7 +103,9 @@ export class PodRoaming {
     this.#passOn();
   }
   async run(signal: AbortSignal): Promise<void> {
+    const moving = this.#parts.streams.underlayMoved$.subscribe(() => this.#publish());
     await this.#keeper.run(signal);
+    moving.unsubscribe();
     await this.#audit.close();
   }
 
@@ -133,12 +141,16 @@ export class PodRoaming {
 
   #publish(): void {
     const { streams } = this.#parts;
-    const routes = new Map([...this.#routes].filter(([address]) => this.#keeper.mayUse(address)));
+    const there = devicesHere(),
+      routes = new Map([...this.#routes].filter(([address, device]) => there.has(device) && this.#keeper.mayUse(address)));
     if (!isSame(routes, streams.pods$.value)) streams.pods$.next(routes);
     const visiting = new Map(this.#keeper.visiting().map(({ address, pool }) => [onlyOf(address), pool] as const));
     if (!isSame(visiting, streams.visiting$.value)) streams.visiting$.next(visiting);
   }
 }
+
+/** A pod that vanished without a word took its link with it: a route over it would be tried for ever. Of this process's own namespace. */
+const devicesHere = (): ReadonlySet<string> => new Set(Array.from(readFileSync("/proc/self/net/dev", "utf8").matchAll(/^ *([^:|]+):/gm), ([, name]) => name!));
 
 const nameOf = ({ pool, cidr, fence }: OwnLease): string => `${pool} ${cidr} ${fence?.epoch} ${fence?.revision}`;
 const isSame = (a: ReadonlyMap<string, string>, b: ReadonlyMap<string, string>): boolean =>

@@ -7,7 +7,7 @@ import type { PoolSettings } from "#base/settings.ts";
 import type { PodKey, PodPool, PodRecord } from "#ipam/pod-terms.ts";
 import type { PodAddresses } from "#ipam/pods.ts";
 import type { AddressQuery, AddressView, AllocationView, AttachmentView, PoolView, WhoView } from "./pod-control.ts";
-import { gatewayFor, podSettings, routesOf } from "./pod-rules.ts";
+import { gatewayFor, podSettings, routesOf, subnetGatewayOf } from "./pod-rules.ts";
 
 /** Names and MACs of a pod's link, made of its container and interface: the same after a crash, so what is left is found again. */
 export interface LinkNames {
@@ -19,6 +19,9 @@ export interface LinkNames {
   readonly alias: string;
 }
 
+/** How the alias of every pod's link begins. */
+export const podMark = "podway pod ";
+
 export function linkNames({ containerId, ifname }: PodKey): LinkNames {
   const hash = createHash("sha256").update(`${containerId}/${ifname}`).digest();
   const own = (octets: Uint8Array): Mac => printMac(Uint8Array.of((octets[0]! & 0xfc) | 0x02, ...octets.subarray(1, 6)));
@@ -28,7 +31,7 @@ export function linkNames({ containerId, ifname }: PodKey): LinkNames {
     movingDevice: `pc${word}`,
     hostMac: own(hash.subarray(8, 14)),
     mac: own(hash.subarray(16, 22)),
-    alias: `podway pod ${containerId} ${ifname}`,
+    alias: `${podMark}${containerId} ${ifname}`,
   };
 }
 
@@ -45,6 +48,7 @@ export function viewAllocation(pools: readonly PoolSettings[], records: readonly
       pool: record.pool,
       cidr: record.cidr,
       gateway: gatewayFor(poolOf(pools, record), record),
+      subnetGateway: subnetGatewayOf(poolOf(pools, record), record.cidr),
     })),
     routes: routesOf(pools, records),
     dns: {
@@ -112,7 +116,8 @@ export function viewAddress(record: PodRecord, node: string): AddressView {
   };
 }
 
-export const fitsQuery = (view: AddressView, { pool, owner, node, namespace }: AddressQuery): boolean =>
+export const fitsQuery = (view: AddressView, { containerId, pool, owner, node, namespace }: AddressQuery): boolean =>
+  (containerId ?? view.containerId) === view.containerId &&
   (pool ?? view.pool) === view.pool &&
   (owner ?? view.owner) === view.owner &&
   (node ?? view.node) === view.node &&

@@ -191,12 +191,13 @@ export function planNode({ settings, own, routes, pods, visitors = [], moves, le
       plan: PoolPlan = { self, pool, own: cidr, leases, underlay, metric, routes };
     plans.push(...planPool(plan, moves?.get(pool.name)?.tunnel));
     if (pool.backend === "bgp" && cidr !== undefined) routed.push(cidr);
-    const here = pool.backend === "bgp" ? [] : visitors.filter(({ pool: name }) => name === pool.name);
+    const here = pool.backend === "bgp" ? [] : visitors.filter(({ pool: name, address }) => name === pool.name && pods?.has(address) !== true);
     if (here.length > 0) plans.push(planVisitors(plan, here));
   }
+  // What a pod here has leads to it, whatever others still say of it.
+  if (pods !== undefined) plans.push(planPods(pods, metric));
   const taken = new Set(plans.flatMap(({ fabric }) => Array.from(fabric.route.values(), ({ prefix }) => prefix)));
   plans.push(planRouted({ own: routed, routes, underlay, metric, taken }));
-  if (pods !== undefined) plans.push(planPods(pods, metric));
   return { ...mergePlanned(plans), inSync };
 }
 

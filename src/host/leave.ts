@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { DirectoryLock } from "#adapters/directory-lock.ts";
 import { openNetlinkKernel } from "#adapters/netlink-kernel.ts";
 import { openNftKernel } from "#adapters/nft-kernel.ts";
+import { PodLinks } from "#adapters/pod-links.ts";
 import { readSecret } from "#adapters/secrets.ts";
 import { systemClock } from "#adapters/system-clock.ts";
 import type { Departure, HostQuestion } from "#base/check.ts";
@@ -16,6 +17,7 @@ import { FaultError } from "#base/fault.ts";
 import type { RowChange, Tables } from "#base/kernel-row.ts";
 import type { NodeSettings, Secret } from "#base/settings.ts";
 import { releaseNode } from "#daemon/lease-release.ts";
+import { podMark } from "#daemon/pod-view.ts";
 import { openStore } from "#daemon/store-choice.ts";
 import { settingsFor } from "./document-here.ts";
 
@@ -43,6 +45,7 @@ export async function depart(question: HostQuestion): Promise<Departure> {
   try {
     await step("the claims of this node stay in the store until their hold ends", () => freeClaims(settings, stateDirectory));
     if (settings.kernel.enabled) {
+      await step("the links of our pods stay", removePodLinks);
       await step("our kernel entries stay", () => clearKernel(settings.kernel.routeProtocol));
       await step("our table of packet rules stays", clearRules);
     }
@@ -64,7 +67,7 @@ async function freeClaims(settings: NodeSettings, stateDirectory: string): Promi
     setTimeout(() => reject(new Error(`the store gave no answer within ${storeMillis / 1000} s`)), storeMillis).unref(),
   );
   try {
-    const freed = await Promise.race([releaseNode(store, settings.node), late]);
+    const freed = await Promise.race([releaseNode(store, settings), late]);
     return freed;
   } finally {
     await store.close();
@@ -82,6 +85,18 @@ async function clearKernel(routeProtocol: number): Promise<readonly string[]> {
     return [...count("route", "kernel routes"), ...count("link", "devices, with everything on them,")];
   } finally {
     kernel.close();
+  }
+}
+
+/** The node's ends, found by the mark on them; a pod's own end goes with it. */
+async function removePodLinks(): Promise<readonly string[]> {
+  const links = new PodLinks();
+  try {
+    const devices = await links.marked(podMark);
+    for (const device of devices) await links.remove(device);
+    return devices.length === 0 ? [] : [`${devices.length} pods' links removed`];
+  } finally {
+    links.close();
   }
 }
 

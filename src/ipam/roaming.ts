@@ -58,13 +58,15 @@ function stepOfUsed(sight: RoamSight, record: PodRecord): RoamStep | undefined {
   const { claim, hold, isHome, rules, node } = sight,
     owner = record.owner;
   if (claim !== undefined && claim.node !== node && claim.state === "held") return { do: "lose", to: claim.node };
-  if (claim !== undefined && (owner === undefined || claim.owner !== owner)) return claim.node === node ? { do: "remove", over: claim.modRevision } : { do: "lose", to: claim.node };
+  if (claim !== undefined && (owner === undefined || claim.owner !== owner))
+    return claim.node === node ? { do: "remove", over: claim.modRevision } : { do: "lose", to: claim.node };
   if (claim === undefined && !isHome && !sight.isConfirmed) return { do: "lose", to: undefined };
   if (owner === undefined || hold === undefined) return undefined;
   const isWanted = !isHome || rules?.roam === true;
   if (!isWanted) return claim === undefined ? undefined : { do: "remove", over: claim.modRevision };
   const wanted: AddressClaim = { schema: 1, address: record.address, pool: record.pool, cidr: record.cidr, ...whoOf(hold), owner, state: "held" };
-  if (claim !== undefined && claim.state === "held" && claim.identity === hold.identity && claim.lease === hold.lease && claim.cidr === record.cidr) return undefined;
+  if (claim !== undefined && claim.state === "held" && claim.identity === hold.identity && claim.lease === hold.lease && claim.cidr === record.cidr)
+    return undefined;
   return { do: "write", claim: wanted, lease: hold.lease, over: claim?.modRevision };
 }
 

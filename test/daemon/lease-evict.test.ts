@@ -30,7 +30,7 @@ async function present(store: MemoryStore, node: string): Promise<void> {
 const one = p("10.42.1.0/24"),
   two = p("10.42.2.0/24"),
   three = p("10.42.3.0/24");
-const dead = { node: "n7", isForced: false, quarantineSeconds: 60 };
+const dead = { node: "n7", isForced: false, quarantineSeconds: 60, keptUntil: () => 86_400 };
 
 describe("evicting a node", () => {
   test("frees what the dead node leases and nothing else, for others after the quarantine", async () => {
