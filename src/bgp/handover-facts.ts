@@ -7,15 +7,18 @@ const nothing = { holds: 0, marked: 0, reflected: 0, uncovered: 0, uncoveredRefl
 
 /** By name, for every session with a node. `reflecting`: names of the reflectors of the document. */
 export function factsOf(speaker: Speaker, handover: Handover, reflecting: readonly string[]): Facts {
-  const staying = handover.staying(),
+  const nodes = handover.staying(),
     leaving = new Set(handover.leaving),
     reflectors = new Set(reflecting);
-  const infos = speaker.neighbours.info().filter(({ name }) => staying.has(name) || leaving.has(name));
-  const idsOf = (names: ReadonlySet<string>): Set<number> => new Set(infos.flatMap(({ name, id }) => (names.has(name) ? [id] : [])));
-  // Every session that stays and is not with a reflector may be with one that was: what it reflects is looked at too.
+  const all = speaker.neighbours.info(),
+    infos = all.filter(({ name }) => nodes.has(name) || leaving.has(name));
+  // Who is no node stays too: what a router tells us, we do not need by way of a node. And every session that stays and is not with
+  // a reflector may be with one that was: what it reflects is looked at as well.
+  const staying = all.filter(({ name }) => !leaving.has(name)),
+    reflects = staying.filter(({ name }) => !nodes.has(name) || reflectors.has(name));
   const found = coverageOf(
     speaker.rib,
-    { staying: idsOf(staying), reflecting: idsOf(reflectors) },
+    { staying: new Set(staying.map(({ id }) => id)), reflecting: new Set(reflects.map(({ id }) => id)) },
     infos.map(({ id }) => id),
   );
   return new Map(

@@ -51,7 +51,12 @@ export class PoolMoves {
       const move = this.#moves.get(pool.name) ?? { tunnel: undefined, tunnelUntil: undefined, announces: false, announcesUntil: undefined };
       this.#moves.set(pool.name, move);
       seeTunnel(move, pool, byPool.get(pool.name)!, now);
-      seeAnnouncing(move, pool, byPool.get(pool.name)!.filter((lease) => lease.node !== node), now);
+      seeAnnouncing(
+        move,
+        pool,
+        byPool.get(pool.name)!.filter((lease) => lease.node !== node),
+        now,
+      );
     }
     const next = new Map(Array.from(this.#moves, ([name, { tunnel, announces }]) => [name, { tunnel, announces }]));
     if (JSON.stringify([...next]) !== JSON.stringify([...this.#now])) this.#now = next;

@@ -73,10 +73,17 @@ describe("nothing is taken from under a lease", () => {
     ["10.42.0.0/16, nodePrefix", "10.52.0.0/16, nodePrefix", "pools.routed.cidr"],
     ["10.42.0.0/16, nodePrefix", "10.42.0.0/17, nodePrefix", "pools.routed.cidr"],
     ["nodePrefix: 24, backend: bgp", "nodePrefix: 25, backend: bgp", "pools.routed.nodePrefix"],
-    ["nodePrefix: 24, backend: bgp", "nodePrefix: 24, backend: host-gw", "pools.routed.backend"],
   ])("%s → %s is refused while leases exist, and applied when none is left", (from, to, path) => {
     expect(plan(from, to)).toMatchObject([{ path, effect: "refused", text: why }]);
     expect(plan(from, to, [leases[2]!])).toMatchObject([{ path, effect: "applied now" }]);
+  });
+
+  test("another backend is taken node by node, with what belongs to it", () => {
+    const text = "nodes take the new way one by one; until both ends have it packets go the old one, and every CIDR stays";
+    expect(plan("nodePrefix: 24, backend: bgp", "nodePrefix: 24, backend: vxlan, vni: 44")).toEqual([
+      { path: "pools.routed.backend", before: "bgp", after: "vxlan", effect: "applied now", text },
+      { path: "pools.routed.vni", before: null, after: "44", effect: "applied now", text },
+    ]);
   });
 
   test("removing a pool", () => {

@@ -20,6 +20,9 @@ export interface Fault {
   readonly passing?: RegExp;
   /** `none`: the sessions of those that were left alone stay up. */
   readonly flaps?: "none";
+  /** Brings the lab to where the fault begins, and back to where every fault begins; not judged but for what they answer. */
+  readonly prepare?: (lab: FaultLab) => Promise<string | undefined>;
+  readonly restore?: (lab: FaultLab) => Promise<string | undefined>;
   /** What is done. May take its time, and returns what it measured. */
   run(scene: Scene): Promise<Measured | void>;
 }
@@ -65,17 +68,21 @@ const repairLookMillis = 150;
 /** One row of the table. What keeps it from being measured at all is written into it; the next may do better. */
 export async function perform(fault: Fault, lab: FaultLab, say: Say): Promise<Row> {
   const began = Date.now();
-  return measure(fault, lab, say).catch((error: unknown): Row => {
+  const row = await measure(fault, lab, say).catch((error: unknown): Row => {
     const wrong = [error instanceof Error ? error.message : String(error)],
       nothing = { sent: 0, lost: 0 };
     return { fault, ...nothing, control: nothing, repairMillis: undefined, equal: false, deletions: 0, began, seconds: (Date.now() - began) / 1000, wrong };
   });
+  const left = await fault.restore?.(lab).catch((error: unknown) => (error instanceof Error ? error.message : String(error)));
+  return left === undefined ? row : { ...row, wrong: [...row.wrong, `after the fault: ${left}`] };
 }
 
 async function measure(fault: Fault, lab: FaultLab, say: Say): Promise<Row> {
   const started = Date.now(),
     wrong: string[] = [];
   await lab.revive();
+  const unprepared = await fault.prepare?.(lab);
+  if (unprepared !== undefined) wrong.push(`before the fault: ${unprepared}`);
   const unready = await lab.settled(settleMillis);
   if (unready !== undefined) wrong.push(`before the fault: ${unready}`);
   const before = await readState(lab),

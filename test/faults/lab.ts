@@ -25,19 +25,33 @@ export type NodeName = (typeof nodes)[number];
 export const rude = { name: "rude", address: "10.0.0.66", asn: 65066 } as const;
 
 /** The product's own defaults, in seconds; `scale` shortens them as it shortens the outages. */
-const times = { restart: 360, stale: 300, hold: 90, liveness: 30 } as const;
+const times = { restart: 360, stale: 300, hold: 90, liveness: 30, fallback: 20 } as const;
+
+const podway = fileURLToPath(new URL("../../src/podway.ts", import.meta.url));
 
 export type Say = (line: string) => void;
 
 export class FaultLab {
   readonly record: LabRecord;
   readonly scale: number;
+  /** The topology as it was brought up. */
+  readonly document: string;
+  /** Sessions inside the cluster that are there when all is well, by machine. */
+  sessions: Readonly<Record<string, readonly string[]>> = { n1: ["rr1"], n2: ["rr1"], n3: ["rr1"], rr1: nodes };
   readonly #say: Say;
 
-  constructor(record: LabRecord, scale: number, say: Say) {
+  constructor(record: LabRecord, document: string, scale: number, say: Say) {
     this.record = record;
+    this.document = document;
     this.scale = scale;
     this.#say = say;
+  }
+
+  /** What `podway apply` does with a document, on n1. */
+  async apply(text: string): Promise<void> {
+    const file = join(this.machine("n1").home, "applied.yaml");
+    writeFileSync(file, text);
+    await must("podway apply", [process.execPath, podway, "--api", apiSocket(this.machine("n1").home), "apply", file]);
   }
 
   machine(name: string): MachineRecord {
@@ -87,10 +101,14 @@ export class FaultLab {
     return (await this.status(name))?.peers ?? [];
   }
 
+  #expected(name: string): readonly string[] {
+    return [...this.sessions[name]!, ...(name === "rr1" ? [] : ["tor"])];
+  }
+
   /** True if every session that `name` should have is Established. */
   async hasSessions(name: (typeof daemons)[number]): Promise<boolean> {
     const up = (await this.peers(name)).filter((peer) => peer.state === "Established").map((peer) => peer.name);
-    return (name === "rr1" ? nodes : ["rr1", "tor"]).every((peer) => up.includes(peer));
+    return this.#expected(name).every((peer) => up.includes(peer));
   }
 
   /** Undefined once every daemon is ready and in sync with all sessions up; until then, what is missing. */
@@ -98,7 +116,7 @@ export class FaultLab {
     for (const name of daemons) {
       const status = await this.status(name);
       if (!status) return `${name} does not answer`;
-      const unknown = (name === "rr1" ? nodes : ["rr1", "tor"]).find((peer) => !status.peers.some((one) => one.name === peer));
+      const unknown = this.#expected(name).find((peer) => !status.peers.some((one) => one.name === peer));
       if (unknown !== undefined) return `${name} knows of no neighbour ${unknown}`;
       const down = status.peers.find((peer) => peer.state !== "Established" && peer.name !== rude.name);
       if (down) return `${name}'s session with ${down.name} is ${down.state}: ${down.reason}`;
@@ -150,11 +168,12 @@ export async function withLab<T>(
   const directory = mkdtempSync(join(tmpdir(), "podway-faults-")),
     name = `faults${process.pid}`;
   try {
-    const plan = planFile(writeTopology(directory, name, options.scale));
+    const file = writeTopology(directory, name, options.scale),
+      plan = planFile(file);
     const record = await upLab(plan, options);
     const report = await checkLab(record, plan, options);
     if (report.missing.length > 0) throw new Error(`the lab does not stand: ${report.missing.map((finding) => finding.text).join("; ")}`);
-    const lab = new FaultLab(record, options.scale, options.say);
+    const lab = new FaultLab(record, readFileSync(file, "utf8"), options.scale, options.say);
     for (const node of nodes) await layForeign(lab, node);
     return await work(lab);
   } finally {
@@ -177,7 +196,7 @@ function writeTopology(directory: string, name: string, scale: number): string {
     "asn: 64512",
     [
       `gracefulRestart: { restart: ${seconds(times.restart)}s, stale: ${seconds(times.stale)}s }`,
-      `timers: { hold: ${seconds(times.hold)}s }`,
+      `timers: { hold: ${seconds(times.hold)}s, fallback: ${seconds(times.fallback)}s }`,
       `lease: { liveness: ${seconds(times.liveness)}s }`,
     ].join("\n"),
   );
