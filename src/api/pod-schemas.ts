@@ -18,7 +18,9 @@ const time = orNull(said("ISO 8601.", text));
 const allocation = {
   ...key,
   network: orNull(text),
-  addresses: list(view<AllocationView["addresses"][number]>({ address: text, length: count, pool: text, cidr: text, gateway: text })),
+  addresses: list(
+    view<AllocationView["addresses"][number]>({ address: text, length: count, pool: text, cidr: text, gateway: text, subnetGateway: orNull(text) }),
+  ),
   routes: list(view<AllocationView["routes"][number]>({ destination: text, gateway: text })),
   dns: view<AllocationView["dns"]>({ nameservers: list(text), domain: orNull(text), search: list(text), options: list(text) }),
   mtu: count,

@@ -124,6 +124,7 @@ export const podVerbs: readonly Verb[] = [
       withPods((pods, { query }) => ok(pods.addresses(query))),
     ),
     query: [
+      word("containerId", "Only this container's."),
       word("pool", "Only this pool's."),
       word("owner", "Only this owner's."),
       word("node", "Only this node's."),

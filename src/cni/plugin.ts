@@ -46,7 +46,13 @@ interface RuntimeConfig {
 }
 /** What the daemon answers (daemon/pod-control.ts), as far as it is read here. */
 interface Answer {
-  readonly addresses: readonly { readonly address: string; readonly length: number; readonly cidr: string; readonly gateway: string }[];
+  readonly addresses: readonly {
+    readonly address: string;
+    readonly length: number;
+    readonly cidr: string;
+    readonly gateway: string;
+    readonly subnetGateway: string | null;
+  }[];
   readonly routes: readonly { readonly destination: string; readonly gateway: string }[];
   readonly dns: {
     readonly nameservers: readonly string[];
@@ -254,7 +260,22 @@ async function check(config: NetworkConfig): Promise<void> {
   if (!prevResult) throw new CniError(code.config, "CHECK needs the prevResult of ADD");
   const told = [...(prevResult.ips ?? []).map(({ address }) => address), prevResult.ip4?.ip, prevResult.ip6?.ip];
   const addresses = told.flatMap((address) => (address === undefined ? [] : [address.replace(/\/\d+$/, "")]));
-  await ask(config, "POST", "/v1/attachments/check", { ...key(), ...(isIpam ? {} : { netns: env.CNI_NETNS }), addresses });
+  if (isIpam) return checkAddresses(config, addresses);
+  await ask(config, "POST", "/v1/attachments/check", { ...key(), netns: env.CNI_NETNS, addresses });
+}
+
+/** Of a link that is somebody else's to check, the addresses alone are ours. */
+async function checkAddresses(config: NetworkConfig, told: readonly string[]): Promise<void> {
+  const { containerId, ifname } = key();
+  const all = await ask<readonly { readonly address: string; readonly ifname: string | null; readonly state: string }[]>(
+    config,
+    "GET",
+    `/v1/addresses?containerId=${encodeURIComponent(containerId)}`,
+  );
+  const own = all.filter((each) => each.state === "used" && each.ifname === ifname).map(({ address }) => address);
+  if (own.length === 0) throw new CniError(codeOf["ipam.unknown"]!, `container ${containerId} has no addresses for its ${ifname} here`);
+  const lost = own.filter((address) => !told.includes(address));
+  if (lost.length > 0) throw new CniError(codeOf["attach.differs"]!, `prevResult lacks ${lost.join(" and ")}, which container ${containerId} has on ${ifname}`);
 }
 
 async function collect(config: NetworkConfig): Promise<void> {
@@ -273,10 +294,7 @@ function resultOf(answer: Answer, config: NetworkConfig): object {
   const { cniVersion } = config,
     age = versions.indexOf(cniVersion);
   const dns = dnsOf(answer, config);
-  const routes = answer.routes.map(({ destination, gateway }) => ({ dst: destination, gw: gateway }));
-  const ips = answer.addresses.map(({ address, length, cidr, gateway }) => {
-    return { address: `${address}/${isIpam ? cidr.slice(cidr.indexOf("/") + 1) : length}`, gateway, isIpv4: !address.includes(":") };
-  });
+  const { ips, routes } = isIpam ? ofSubnet(answer, config) : ofLink(answer);
   if (age < versions.indexOf("0.3.0")) return oldest(cniVersion, ips, routes, dns);
   const withVersion = age < versions.indexOf("1.0.0");
   return {
@@ -297,11 +315,31 @@ function resultOf(answer: Answer, config: NetworkConfig): object {
 
 interface Given {
   readonly address: string;
-  readonly gateway: string;
+  readonly gateway: string | undefined;
   readonly isIpv4: boolean;
 }
+interface Told {
+  readonly ips: readonly Given[];
+  readonly routes: readonly { readonly dst: string; readonly gw?: string }[];
+}
+
+/** A pod's own link: an address alone, and a gateway that answers on it. */
+function ofLink({ addresses, routes }: Answer): Told {
+  const ips = addresses.map(({ address, length, gateway }) => ({ address: `${address}/${length}`, gateway, isIpv4: !address.includes(":") }));
+  return { ips, routes: routes.map(({ destination, gateway }) => ({ dst: destination, gw: gateway })) };
+}
+
+/** Somebody else's link, which is a subnet: the node's CIDR. Whoever makes it knows which gateway a route without one goes by. */
+function ofSubnet({ addresses, routes }: Answer, { ipam }: NetworkConfig): Told {
+  const ips = addresses.map(({ address, cidr, subnetGateway }) => {
+    return { address: `${address}/${cidr.slice(cidr.indexOf("/") + 1)}`, gateway: subnetGateway ?? undefined, isIpv4: !address.includes(":") };
+  });
+  const own = new Set(addresses.map(({ gateway }) => gateway));
+  return { ips, routes: ipam?.routes ?? routes.map(({ destination, gateway }) => ({ dst: destination, ...(!own.has(gateway) && { gw: gateway }) })) };
+}
+
 /** 0.1.0 and 0.2.0: one address of each family. */
-function oldest(cniVersion: string, ips: readonly Given[], routes: readonly { readonly dst: string; readonly gw: string }[], dns: object): object {
+function oldest(cniVersion: string, ips: readonly Given[], routes: Told["routes"], dns: object): object {
   const part = (isIpv4: boolean): object | undefined => {
     const found = ips.find((one) => one.isIpv4 === isIpv4);
     return found && { ip: found.address, gateway: found.gateway, routes: routes.filter(({ dst }) => !dst.includes(":") === isIpv4) };

@@ -96,6 +96,8 @@ export interface AllocationView extends AttachmentKey {
     readonly cidr: string;
     /** 169.254.1.1 or fe80::1, or the pool's `gateway`. */
     readonly gateway: string;
+    /** For links that are a subnet (`bridge`, `macvlan`): a host of the CIDR that no pod gets; null in a CIDR of fewer than four. */
+    readonly subnetGateway: string | null;
   }[];
   /** Destinations with their gateways, the pool's `routes` or the default. */
   readonly routes: readonly { readonly destination: string; readonly gateway: string }[];
@@ -135,6 +137,7 @@ export interface CollectView {
 export type ReleaseRequest = (AttachmentKey | { readonly address: string }) & { readonly force?: boolean };
 
 export interface AddressQuery {
+  readonly containerId?: string;
   readonly pool?: string;
   readonly owner?: string;
   readonly node?: string;

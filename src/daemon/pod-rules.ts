@@ -1,7 +1,7 @@
 /** Pools of the document → what the allocator and the doors need of them: defaults, who is given which, routes, MTU. */
 import { type CallerFault, callerFault, failed, ok, type Outcome } from "#base/fault.ts";
 import { familyOf, type Ip } from "#base/ip.ts";
-import { contains, type Prefix } from "#base/prefix.ts";
+import { addressAt, contains, type Prefix, prefixParts } from "#base/prefix.ts";
 import type { PodSettings, PoolSettings } from "#base/settings.ts";
 import { parseSelector } from "#config/selector.ts";
 import type { PodPool, PodRecord, PodRequest } from "#ipam/pod-terms.ts";
@@ -61,6 +61,17 @@ export function gatewayOf(pool: PoolSettings | undefined, address: Ip): Ip {
 /** The gateway of an address that was handed out: its link's own, or its pool's. */
 export const gatewayFor = (pool: PoolSettings | undefined, { address, link }: PodRecord): Ip =>
   link?.gateways?.find((gateway) => familyOf(gateway) === familyOf(address)) ?? gatewayOf(pool, address);
+
+/**
+ * Router of a link that is a subnet (a bridge, macvlan) and not a pod's own: the pool's gateway if it lies in the CIDR, else the CIDR's first host,
+ * which is handed out to no pod; null in a CIDR too small to set one aside.
+ */
+export function subnetGatewayOf(pool: PoolSettings | undefined, cidr: Prefix): Ip | null {
+  const given = pool === undefined ? undefined : podSettings(pool).gateway;
+  if (given !== undefined && contains(cidr, given)) return given;
+  const { bytes, length } = prefixParts(cidr);
+  return bytes.length * 8 - length < 2 ? null : addressAt(cidr, 1n);
+}
 
 export interface PodRoute {
   readonly destination: Prefix;
