@@ -126,8 +126,19 @@ test("a queue of ids against an array: order, once each, also while it grows and
     most = 0;
   for (let n = 0; n < 60_000; n++) {
     const id = Math.floor(random() * 3000);
-    if (random() < (n % 20_000 < 10_000 ? 0.7 : 0.3)) expect(queue.push(id)).toBe(twin.push(id));
-    else {
+    const isMany = random() < 0.05;
+    if (random() < (n % 20_000 < 10_000 ? 0.7 : 0.3)) {
+      const ids = isMany ? Uint32Array.from({ length: 9 }, (_, i) => (id * (i + 1)) % 3000) : Uint32Array.of(id);
+      if (isMany) queue.pushAll(ids, 8);
+      else expect(queue.push(id)).toBe(twin.push(id));
+      if (isMany) for (const each of ids.subarray(0, 8)) twin.push(each);
+    } else if (isMany) {
+      const into = new Uint32Array(8),
+        count = queue.take(into, id % 11);
+      for (const out of into.subarray(0, count)) expect(out).toBe(twin.shift());
+      if (count < Math.min(id % 11, 8)) expect(twin.size).toBe(0);
+      shifted += count;
+    } else {
       const out = queue.shift();
       expect(out).toBe(twin.shift());
       if (out >= 0) shifted++;
@@ -167,7 +178,7 @@ describe("attribute sets", () => {
       twin = new IdTwin(),
       holds = new Map<number, number>(),
       bytes = new Map<number, Uint8Array>();
-    const generations = new Map<number, number>();
+    const generations = new Map<number, { readonly generation: number; readonly key: string }>();
     let mostLive = 0,
       again = 0;
     for (let n = 0; n < 100_000; n++) {
@@ -184,9 +195,10 @@ describe("attribute sets", () => {
           key = `${Buffer.from(octets).toString("hex")} ${hop.length}`;
         if (id === 0 || !twin.saw(key, id) || known !== (holds.has(id) ? id : 0)) throw new Error(`${key} is ${id}, found ${known}`);
         if (!holds.has(id)) {
-          if (generations.has(id)) again++;
-          if (generations.get(id) === table.generation[id]) throw new Error(`id ${id} came again with its generation`);
-          generations.set(id, table.generation[id]!);
+          const earlier = generations.get(id);
+          if (earlier !== undefined) again++;
+          if (earlier?.generation === table.generation[id] && earlier?.key !== key) throw new Error(`id ${id} came again with its generation`);
+          generations.set(id, { generation: table.generation[id]!, key });
         }
         table.retain(id);
         holds.set(id, (holds.get(id) ?? 0) + 1);

@@ -70,6 +70,11 @@ export class Exporter {
     return told !== 0 && policy ? policy.filter(rib, prefix, told, from, peer, set) : told;
   }
 
+  /** True if the outcome is a matter of the set and its source alone. */
+  get looksAtSetsAlone(): boolean {
+    return this.#settings.policy === undefined;
+  }
+
   /** The place of the rule that decides about a route, in the chain of the group's policies; undefined without policies, or where none is asked. */
   placeOf(rib: LocRib, prefix: number, set: number, source: { readonly role: Role; readonly peer: number }): number | undefined {
     const { to, policy, edge } = this.#settings;

@@ -248,7 +248,7 @@ export function endOfRib(family: 4 | 6): Uint8Array {
 }
 
 function writeHeader(out: Uint8Array, at: number, length: number): void {
-  out.fill(0xff, at, at + 16);
+  for (let i = at; i < at + 16; i++) out[i] = 0xff; // a call of fill() costs more
   put16(out, at + 16, length);
   out[at + 18] = 2;
 }

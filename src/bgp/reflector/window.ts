@@ -45,6 +45,8 @@ export class Window {
   lastCount = 0;
   #to: Role = roleClient;
   #members: Readers = new Set<number>();
+  #asked: number = none; // of whom `#isMember` was asked last, and what it said
+  #answer = false;
   #count = 0;
   #buckets = 0;
   readonly #set = new Uint32Array(places);
@@ -72,6 +74,15 @@ export class Window {
   begin(to: Role, members: Readers): void {
     this.#to = to;
     this.#members = members;
+    this.#asked = none;
+  }
+
+  /** Members stay the same while a window is filled, and what is withdrawn mostly came from one peer. */
+  #isMember(peer: number): boolean {
+    if (peer === this.#asked) return this.#answer;
+    this.#asked = peer;
+    this.#answer = this.#members.has(peer);
+    return this.#answer;
   }
 
   /**
@@ -83,7 +94,7 @@ export class Window {
     const before = peerOfLabel(wasFrom),
       source = peerOfLabel(from);
     if (set === 0) {
-      if (wasSet !== 0) this.#add(prefix, withdrawal, this.#members.has(before) ? before : everyone);
+      if (wasSet !== 0) this.#add(prefix, withdrawal, this.#isMember(before) ? before : everyone);
     } else if (set !== wasSet || !this.#readsAlike(set, wasFrom, from)) {
       this.announce(prefix, set, source, wasSet !== 0 && source !== before);
     } else if (source !== before) {
@@ -105,17 +116,21 @@ export class Window {
   /** Writes everything into the lane and empties the window. */
   emit(lane: Lane, table: NlriTable, packer: Packer): void {
     const bulk = this.#count >= bulkPrefixes;
+    let open: number = none; // a bucket whose run may go on with the next one's messages
     for (let bucket = 0; bucket < this.#buckets; bucket++) {
       const set = this.#set[bucket]!,
         readers = this.#readers[bucket]!,
         head = this.#head[bucket]!;
       this.#bucketOf[set] = 0;
       if (set === withdrawal) {
-        lane.begin(readers, undefined, bulk);
+        if (open === none || this.#readers[open] !== readers) lane.begin(readers, undefined, bulk);
+        open = bucket;
         packer.withdraw(lane, table, this, head);
         continue;
       }
-      lane.begin(readers, this.#alternative(table, this.#held[bucket]!), bulk);
+      const alternative = this.#alternative(table, this.#held[bucket]!);
+      if (alternative !== undefined || open === none || this.#readers[open] !== readers) lane.begin(readers, alternative, bulk);
+      open = alternative === undefined ? bucket : none;
       // a route told to one reader alone carries its ORIGINATOR_ID, or gets none: whose it is makes no difference
       const source = readers >= 0 ? readers : soleReader(readers),
         reflected = source >= 0 && isReflected(this.#to, this.#peers.role[source]! as Role);

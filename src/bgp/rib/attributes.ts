@@ -3,8 +3,8 @@
  *
  * A set is its canonical octets without MP_REACH_NLRI and MP_UNREACH_NLRI, plus, for families that carry the next hop in
  * MP_REACH_NLRI, that next hop (4, 16 or 32 octets; none for classic IPv4, whose NEXT_HOP is among the octets).
- * Holds: equal octets and next hop have one id while anybody holds it; after the last `release` an id keeps its room in the
- * arena, and both are given to the next set of that size; a set never straddles two pages. What the decision compares stands
+ * Holds: equal octets and next hop have one id while anybody holds it; after the last `release` an id parts (a few at a time,
+ * and is what it was if the set comes again before), keeps its room in the arena, and both are given to the next set of that size; a set never straddles two pages. What the decision compares stands
  * in columns beside the id.
  */
 import { Writer } from "#base/bytes.ts";
@@ -21,6 +21,8 @@ const pageMask = (1 << pageShift) - 1;
 const asLengthEnd = 0xffff;
 const mostOctets = 0xffff;
 const longestNextHop = 32;
+/** Sets that nobody holds any more are taken out of the index so many at a time: their slots are read first, so that the waits for memory overlap. */
+const partingSets = 64;
 
 export class AttributeTable {
   readonly self: Self;
@@ -52,6 +54,12 @@ export class AttributeTable {
   #next = 1; // id 0 is never given: it means "no attributes"
   #live = 0;
   readonly #free = new Uint32Array(Math.ceil((mostOctets + longestNextHop) / unit) + 1); // first free id by units of room
+  /** Ids that nobody held when they were put in here; `#parting[id]` is 1 while it is in. */
+  readonly #parted = new Uint32Array(partingSets);
+  #partedCount = 0;
+  #parting = new Uint8Array(256);
+  /** Never read: it keeps the reads of `#part` from being optimized away. */
+  touched = 0;
   readonly #pages: Uint8Array[] = [];
   #arenaAt = pageSize; // within the last page
   readonly #scan: Scanned = emptyScan();
@@ -63,7 +71,9 @@ export class AttributeTable {
   }
 
   get live(): number {
-    return this.#live;
+    let live = this.#live;
+    for (let i = 0; i < this.#partedCount; i++) if (this.#refs[this.#parted[i]!] === 0) live--;
+    return live;
   }
   get end(): number {
     return this.#next;
@@ -74,7 +84,8 @@ export class AttributeTable {
 
   /** The id of a set seen before, or 0. Nothing is decoded. `nextHop` octets, if any, stand at b[nextHopAt]. */
   find(b: Uint8Array, start: number, end: number, nextHopAt = 0, nextHop = 0): number {
-    return this.#find(hashOf(b, start, end, nextHopAt, nextHop), b, start, end, nextHopAt, nextHop);
+    const id = this.#find(hashOf(b, start, end, nextHopAt, nextHop), b, start, end, nextHopAt, nextHop);
+    return this.#parting[id] === 1 && this.#refs[id] === 0 ? 0 : id;
   }
 
   /**
@@ -117,11 +128,11 @@ export class AttributeTable {
     this.#refs[id]!++;
   }
   release(id: number): void {
-    if (--this.#refs[id]! === 0) this.#forget(id);
+    if (--this.#refs[id]! === 0) this.#leave(id);
   }
   /** Forgets a set that was interned and that nobody took. */
   drop(id: number): void {
-    if (this.#refs[id] === 0) this.#forget(id);
+    if (this.#refs[id] === 0) this.#leave(id);
   }
 
   lengthOf(id: number): number {
@@ -230,6 +241,32 @@ export class AttributeTable {
     return false;
   }
 
+  /** Nobody holds the set now. */
+  #leave(id: number): void {
+    if (this.#parting[id] === 1) return;
+    this.#parting[id] = 1;
+    this.#parted[this.#partedCount++] = id;
+    if (this.#partedCount === partingSets || this.nextHops !== undefined) this.#part();
+  }
+
+  /** Forgets those that nobody holds still. */
+  #part(): void {
+    const parted = this.#parted,
+      count = this.#partedCount,
+      index = this.#index,
+      hash = this.#hash,
+      mask = this.#mask;
+    let touched = 0;
+    for (let i = 0; i < count; i++) touched ^= index[2 * (hash[parted[i]!]! & mask)]!;
+    this.touched = touched;
+    for (let i = 0; i < count; i++) {
+      const id = parted[i]!;
+      this.#parting[id] = 0;
+      if (this.#refs[id] === 0) this.#forget(id);
+    }
+    this.#partedCount = 0;
+  }
+
   #forget(id: number): void {
     this.#unlink(id);
     this.nextHops?.drop(id);
@@ -318,6 +355,7 @@ export class AttributeTable {
     this.#tail = grown(this.#tail, size);
     this.#nextHop = grown(this.#nextHop, size);
     this.#refs = grown(this.#refs, size);
+    this.#parting = grown(this.#parting, size);
   }
 }
 

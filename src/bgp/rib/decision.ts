@@ -22,6 +22,11 @@ export class Decision {
     this.#peers = peers;
   }
 
+  /** False: of a single path nothing need be asked, it is the best. */
+  get resolvesNextHops(): boolean {
+    return this.#set.nextHops !== undefined;
+  }
+
   /** The best path of a prefix, or `none`. */
   best(prefix: number): number {
     const first = this.#in.head[prefix]!;

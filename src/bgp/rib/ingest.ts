@@ -208,8 +208,13 @@ export class Ingest {
       return;
     }
     attributes.retain(set);
+    const isPlain = !filter && !hasPathIds && !this.#origins.isAsked;
     for (let at = start; at < end;) {
       at = prefixes.internBlock(b, at, end, hasPathIds);
+      if (isPlain) {
+        rib.putAll(prefixes.block, prefixes.blockCount, peer, set);
+        continue;
+      }
       for (let i = 0; i < prefixes.blockCount; i++) {
         const prefix = prefixes.block[i]!,
           pathId = hasPathIds ? prefixes.blockPathIds[i]! : 0,
@@ -238,9 +243,14 @@ export class Ingest {
 
   #withdraw(rib: LocRib, peer: number, b: Uint8Array, start: number, end: number): void {
     const prefixes = rib.prefixes,
-      hasPathIds = this.#peers.givesPathIds[peer * 2 + rib.family] === 1;
+      hasPathIds = this.#peers.givesPathIds[peer * 2 + rib.family] === 1,
+      isPlain = !hasPathIds && this.#origins.waiting === 0;
     for (let at = start; at < end;) {
       at = prefixes.findBlock(b, at, end, hasPathIds);
+      if (isPlain) {
+        rib.withdrawAll(prefixes.block, prefixes.blockCount, peer);
+        continue;
+      }
       for (let i = 0; i < prefixes.blockCount; i++) {
         const prefix = prefixes.block[i]!,
           pathId = hasPathIds ? prefixes.blockPathIds[i]! : 0;

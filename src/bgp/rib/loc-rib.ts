@@ -50,6 +50,19 @@ export class LocRib {
     return true;
   }
 
+  /** `put` of one attribute set for the first `count` of some prefixes of a peer without path identifiers: none is refused. */
+  putAll(prefixes: Int32Array, count: number, peer: number, attributes: number): void {
+    const { adjRibIn, dirty } = this;
+    for (let i = 0; i < count; i++) {
+      const prefix = prefixes[i]!;
+      if (prefix >= this.#best.length) this.#grow(prefix);
+      if (adjRibIn.set(prefix, peer, attributes) !== changed) continue;
+      const best = this.#best[prefix]!;
+      if (best >= 0 && adjRibIn.peer[best] === peer) this.#unsettle(prefix);
+      dirty.push(prefix);
+    }
+  }
+
   /** Other attributes for a path that is no fresher for it. */
   restate(path: number, attributes: number): void {
     if (!this.adjRibIn.restate(path, attributes)) return;
@@ -66,6 +79,25 @@ export class LocRib {
     if (wasBest) this.#unsettle(prefix);
     this.dirty.push(prefix);
     return true;
+  }
+
+  /** `withdraw` for the first `count` of some prefixes; -1 among them is passed over. */
+  withdrawAll(prefixes: Int32Array, count: number, peer: number): void {
+    const best = this.#best,
+      { adjRibIn, dirty } = this,
+      of = adjRibIn.peer;
+    for (let i = 0; i < count; i++) {
+      const prefix = prefixes[i]!;
+      if (prefix < 0 || prefix >= best.length) continue;
+      const chosen = best[prefix]!,
+        wasBest = chosen >= 0 && of[chosen] === peer;
+      if (!adjRibIn.remove(prefix, peer)) continue;
+      if (wasBest) {
+        best[prefix] = unsettled;
+        this.#chosen--;
+      }
+      dirty.push(prefix);
+    }
   }
 
   /** Withdraws a path that is known by its row. */
@@ -103,6 +135,36 @@ export class LocRib {
     if (now < 0 && before >= 0) this.#chosen--;
     this.#best[prefix] = now;
     return true;
+  }
+
+  /**
+   * `settle` for the first `count` of some prefixes taken from `dirty`. Those of whom others must be told come to the front of them,
+   * in their order; answers how many. The others follow in `stood`.
+   */
+  settleAll(prefixes: Uint32Array, count: number, stood: Uint32Array): number {
+    const { head, next } = this.adjRibIn,
+      decision = this.decision,
+      isPlain = !decision.resolvesNextHops,
+      best = this.#best;
+    let told = 0,
+      others = 0,
+      chosen = this.#chosen;
+    for (let i = 0; i < count; i++) {
+      const prefix = prefixes[i]!,
+        before = best[prefix]!,
+        first = head[prefix]!;
+      const now = isPlain && (first === none || next[first] === none) ? first : decision.best(prefix);
+      if (now === before) {
+        stood[others++] = prefix;
+        continue;
+      }
+      if (before < 0 && now >= 0) chosen++;
+      if (before >= 0 && now < 0) chosen--;
+      best[prefix] = now;
+      prefixes[told++] = prefix;
+    }
+    this.#chosen = chosen;
+    return told;
   }
 
   #unsettle(prefix: number): void {

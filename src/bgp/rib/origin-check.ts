@@ -66,6 +66,10 @@ export class OriginCheck {
   get waiting(): number {
     return this.#count;
   }
+  /** True while some paths may be refused, so that each has to be asked for. */
+  get isAsked(): boolean {
+    return this.#view !== undefined;
+  }
   /** True if a path of the prefix waits, so that its id must stay. */
   keeps(family: FamilyIndex, prefix: number): boolean {
     return this.#count > 0 && this.#waiting[family].has(prefix);

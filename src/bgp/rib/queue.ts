@@ -19,7 +19,8 @@ export class PrefixQueue {
     return this.#count;
   }
   has(prefix: number): boolean {
-    return (this.#marked[prefix >> 3]! & (1 << (prefix & 7))) !== 0;
+    // an empty one may be short, and a read beyond its end is slow
+    return this.#count > 0 && prefix >> 3 < this.#marked.length && (this.#marked[prefix >> 3]! & (1 << (prefix & 7))) !== 0;
   }
 
   /** False if it was in the queue already. */
@@ -34,6 +35,11 @@ export class PrefixQueue {
     return true;
   }
 
+  /** `push` for the first `count` of some ids. */
+  pushAll(prefixes: Uint32Array, count: number): void {
+    for (let i = 0; i < count; i++) this.push(prefixes[i]!);
+  }
+
   /** The oldest id, taken out; -1 if there is none. */
   shift(): number {
     if (this.#count === 0) return -1;
@@ -42,9 +48,34 @@ export class PrefixQueue {
     this.#count--;
     this.shifted++;
     this.#marked[prefix >> 3]! &= ~(1 << (prefix & 7));
-    if (this.#count === 0 && this.#ring.length > 65_536) this.#ring = new Uint32Array(256);
-    if (this.#count === 0) this.#first = 0;
+    this.#rest();
     return prefix;
+  }
+
+  /** The oldest ids, up to `most` of them, taken out into `into` from its beginning; answers how many. */
+  take(into: Uint32Array, most: number): number {
+    const count = Math.min(most, this.#count, into.length),
+      ring = this.#ring,
+      marked = this.#marked,
+      last = ring.length - 1,
+      first = this.#first;
+    for (let n = 0; n < count; n++) {
+      const prefix = ring[(first + n) & last]!;
+      marked[prefix >> 3]! &= ~(1 << (prefix & 7));
+      into[n] = prefix;
+    }
+    this.#first = (first + count) & last;
+    this.#count -= count;
+    this.shifted += count;
+    this.#rest();
+    return count;
+  }
+
+  /** An empty ring begins at its beginning, and a long one is given back. */
+  #rest(): void {
+    if (this.#count > 0) return;
+    if (this.#ring.length > 65_536) this.#ring = new Uint32Array(256);
+    this.#first = 0;
   }
 
   #growRing(): void {
