@@ -138,6 +138,8 @@ export interface PoolSettings {
   readonly state: "active" | "draining";
   /** Node name → CIDR that is kept for it. */
   readonly reservations: Readonly<Record<string, Prefix>>;
+  /** File this node's CIDR is written to as flannel writes it. */
+  readonly subnetEnv?: string | undefined;
   /** How its addresses are handed out; undefined: by the defaults. */
   readonly pods?: PodSettings | undefined;
 }

@@ -30,6 +30,7 @@ export function* checkPools(document: Document, nodes: readonly DeclaredNode[]):
     yield* checkCidr(pool, path, document.pools.slice(0, i), inUse);
     yield* checkNodePrefix(pool, path, leasing.length);
     yield* checkVni(pool, path, vnis);
+    yield* checkSubnetEnv(pool, path, document.pools.slice(0, i).map(compilePool));
     yield* checkFamily(pool, leasing);
     yield* checkReservations(pool, path, nodes);
     yield* checkPods(pool, [...path, "pods"], document.pools);
@@ -89,6 +90,13 @@ function* checkVni(pool: PoolSettings, path: Path, vnis: Map<number, string>): I
   const other = vnis.get(pool.vni);
   if (other !== undefined) yield wrong([...path, "vni"], `${pool.vni} is the vni of pool ${other} already; give every vxlan pool its own`);
   vnis.set(pool.vni, pool.name);
+}
+
+/** One file has room for one pool of each family. */
+function* checkSubnetEnv({ subnetEnv, family }: PoolSettings, path: Path, earlier: readonly PoolSettings[]): Iterable<Finding> {
+  const other = subnetEnv === undefined ? undefined : earlier.find((one) => one.subnetEnv === subnetEnv && one.family === family);
+  if (other !== undefined)
+    yield wrong([...path, "subnetEnv"], `${subnetEnv} is the file of pool ${other.name} already, which is IPv${family} too; name another`);
 }
 
 /** Routes need a next hop of the pool's family on every node, tunnels one family all nodes have. */

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { limits } from "./limits.ts";
 import { PodPool } from "./pod-schema.ts";
-import { Cidr, Name, Port } from "./scalar-schema.ts";
+import { AbsolutePath, Cidr, Name, Port } from "./scalar-schema.ts";
 
 export const Pool = z.strictObject({
   name: Name.meta({ description: "Name pods and commands use; the first pool of the list is the default." }),
@@ -27,6 +27,10 @@ export const Pool = z.strictObject({
     }),
   state: z.enum(["active", "draining"]).default("active").meta({ description: "`draining` hands out no new lease and no new address; what is there stays." }),
   reservations: z.record(Name, Cidr).prefault({}).meta({ description: "Node name → the CIDR kept for it, out of the pool and as long as nodePrefix." }),
+  subnetEnv: AbsolutePath.optional().meta({
+    description:
+      "File on every node that says what it has of this pool, as flannel writes it (`/run/flannel/subnet.env`); an IPv4 pool and an IPv6 pool may share one.",
+  }),
   pods: PodPool.prefault({}).meta({ description: "How addresses of this pool are handed out to pods." }),
 });
 

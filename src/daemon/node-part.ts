@@ -30,6 +30,7 @@ import { OriginTask } from "./origin-task.ts";
 import { RouteSync } from "./route-sync.ts";
 import { NodeStreams } from "./streams.ts";
 import type { Task } from "./tasks.ts";
+import { SubnetFiles } from "./subnet-files.ts";
 import { UnderlayView } from "./underlay-view.ts";
 
 export interface NodeParts {
@@ -270,16 +271,18 @@ class RunningNode implements NodePart {
     const { streams, kernel } = this.#running,
       view = new UnderlayView(kernel!, this.#parts.telemetry),
       said = new Set<string>();
-    const { telemetry } = this.#parts;
+    const { telemetry } = this.#parts,
+      subnetFiles = new SubnetFiles(telemetry);
     const planning = streams
       .desired$((targets, afresh) => view.get(targets, afresh))
       .subscribe({
-        next: ({ fabric, inSync, notes }) => {
+        next: ({ fabric, inSync, notes, files }) => {
           for (const each of notes) if (!said.has(each.text)) telemetry.note(each);
           said.clear();
           for (const each of notes) said.add(each.text);
           reconciler.want(fabric, inSync);
           this.#planned(fabric, reconciler);
+          void subnetFiles.want(files);
           this.#running.pods?.router.planned(fabric);
           this.#changed();
         },

@@ -34,6 +34,7 @@ import { type PoolPlan, underlayTargets } from "#overlay/remote.ts";
 import { planVisitors, type Visitor } from "#overlay/visitors.ts";
 import { type Moves, PoolMoves, type Tunnel } from "#overlay/pool-moves.ts";
 import { planHostGateway, planOnLink, planRouted } from "#overlay/routed.ts";
+import { planSubnetFiles } from "#overlay/subnet-env.ts";
 import { planVxlan } from "#overlay/vxlan.ts";
 import type { FilterWanted } from "./filter-task.ts";
 
@@ -114,7 +115,7 @@ export class NodeStreams {
    */
   desired$(underlay: (targets: ReadonlySet<Ip>, afresh: boolean) => Promise<Underlay>): Observable<Desired> {
     let moved = false,
-      planMillis = 0,
+      restUntil = 0,
       planning: Promise<unknown> = Promise.resolve();
     const inputs$ = combineLatest([
       this.settings$,
@@ -139,11 +140,12 @@ export class NodeStreams {
       const began = performance.now();
       const inSync = leases !== undefined && routesInSync && isSettled(own) && (visitors !== undefined || !hasVisitors(settings));
       const planned = planNode({ settings, own, routes, pods, visitors, moves, leases: known, underlay: beneath, inSync });
-      planMillis = performance.now() - began;
+      const ended = performance.now();
+      restUntil = ended + (ended - began) * coalesce.rest;
       return planned;
     };
     return inputs$.pipe(
-      audit(() => Promise.all([planning, pause(Math.max(coalesce.millis, planMillis * coalesce.rest), undefined, { ref: false })])),
+      audit(() => Promise.all([planning, pause(Math.max(coalesce.millis, restUntil - performance.now()), undefined, { ref: false })])),
       concatMap((inputs) => (planning = plan(inputs))),
     );
   }
@@ -165,6 +167,8 @@ export interface Desired {
   readonly fabric: Fabric;
   readonly inSync: boolean;
   readonly notes: readonly Note[];
+  /** Path → text of files that say what the node has (overlay/subnet-env.ts). */
+  readonly files: ReadonlyMap<string, string>;
 }
 
 interface PlanInputs {
@@ -198,7 +202,8 @@ export function planNode({ settings, own, routes, pods, visitors = [], moves, le
   if (pods !== undefined) plans.push(planPods(pods, metric));
   const taken = new Set(plans.flatMap(({ fabric }) => Array.from(fabric.route.values(), ({ prefix }) => prefix)));
   plans.push(planRouted({ own: routed, routes, underlay, metric, taken }));
-  return { ...mergePlanned(plans), inSync };
+  const planned = mergePlanned(plans);
+  return { ...planned, inSync, files: planSubnetFiles({ self, pools: settings.pools, own: mine, fabric: planned.fabric, underlay }) };
 }
 
 /** A pool by its backend, and by the tunnel that other nodes of it are still in, or are in already. */
