@@ -6,7 +6,7 @@ import { candidatesOf } from "#bgp/rib/explain.ts";
 import { familyCount, type FamilyIndex } from "#bgp/terms.ts";
 import { leasesPrefix, parseLease } from "#ipam/lease-record.ts";
 import type { Agent, SimMachine } from "./cluster-agent.ts";
-import { chosenRoutes, decodedSet, expectedTold } from "./expected.ts";
+import { chosenRoutes, decodedSet, expectedTold, type Teller } from "./expected.ts";
 import type { SimLeases } from "./cluster-leases.ts";
 import type { SimStore } from "./store.ts";
 import type { ToldSession } from "./tap.ts";
@@ -59,7 +59,7 @@ export function alwaysTrue(watched: Watched): string[] {
 }
 
 /** RFC 4456 §8: what carries our own id, or our own cluster's, is never taken (of external peers: our AS). */
-function loops(agent: Agent): string[] {
+export function loops(agent: Teller): string[] {
   const {
       machine,
       speaker: { rib },
@@ -185,7 +185,7 @@ function toldAtRest(agent: Agent, watched: Watched): string[] {
   return out;
 }
 
-function differences(who: string, expected: ReadonlyMap<Prefix, string>, told: ReadonlyMap<Prefix, string>): string[] {
+export function differences(who: string, expected: ReadonlyMap<Prefix, string>, told: ReadonlyMap<Prefix, string>): string[] {
   const out: string[] = [];
   for (const [prefix, route] of expected)
     if (told.get(prefix) !== route) out.push(`${who}: told ${prefix} ${told.get(prefix) ?? "nothing"} instead of ${route}`);
@@ -193,7 +193,7 @@ function differences(who: string, expected: ReadonlyMap<Prefix, string>, told: R
   return out;
 }
 
-function heardOtherwise(from: Agent, by: Agent, told: ReadonlyMap<Prefix, string>): string[] {
+export function heardOtherwise(from: Teller, by: Teller, told: ReadonlyMap<Prefix, string>): string[] {
   const { rib, neighbours } = by.speaker,
     peer = neighbours.info().find(({ address }) => address === from.machine.settings.address)?.id,
     out: string[] = [];

@@ -5,14 +5,21 @@
 import { type Ip, ipBytes } from "#base/ip.ts";
 import { type Prefix, contains, prefixFamily } from "#base/prefix.ts";
 import type { PolicySettings } from "#base/policy-settings.ts";
-import type { PeerRole } from "#base/settings.ts";
+import type { NodeSettings, PeerRole } from "#base/settings.ts";
 import { none } from "#bgp/rib/adj-rib-in.ts";
 import { localPeer } from "#bgp/rib/peer-table.ts";
+import type { Speaker } from "#bgp/speaker.ts";
 import type { FamilyIndex, SessionTerms } from "#bgp/terms.ts";
 import { prependAs } from "#wire/bgp/as-path.ts";
+import { wellKnownCommunity } from "#wire/bgp/community.ts";
 import type { PathAttributes } from "#wire/bgp/attribute.ts";
-import type { Agent } from "./cluster-agent.ts";
 import { routeText } from "./tap.ts";
+
+/** A speaker and what it was set up with. */
+export interface Teller {
+  readonly speaker: Speaker;
+  readonly machine: { readonly name: string; readonly settings: Pick<NodeSettings, "asn" | "address" | "address6" | "routerId" | "clusterId" | "policies"> };
+}
 
 /** The chosen route of a prefix, as values. */
 export interface Chosen {
@@ -29,9 +36,9 @@ export interface Decoded {
   readonly nextHop: Uint8Array;
   readonly text: string;
 }
-const decoded = new WeakMap<Agent, Map<number, Decoded & { readonly generation: number }>>();
+const decoded = new WeakMap<Teller, Map<number, Decoded & { readonly generation: number }>>();
 
-export function decodedSet(agent: Agent, set: number): Decoded {
+export function decodedSet(agent: Teller, set: number): Decoded {
   const { attributes } = agent.speaker.rib,
     generation = attributes.generation[set]!;
   let known = decoded.get(agent);
@@ -45,7 +52,7 @@ export function decodedSet(agent: Agent, set: number): Decoded {
   return made;
 }
 
-export function chosenRoutes(agent: Agent, family: FamilyIndex): readonly Chosen[] {
+export function chosenRoutes(agent: Teller, family: FamilyIndex): readonly Chosen[] {
   const { rib } = agent.speaker;
   const { prefixes, adjRibIn } = rib.ribs[family],
     out: Chosen[] = [];
@@ -59,17 +66,17 @@ export function chosenRoutes(agent: Agent, family: FamilyIndex): readonly Chosen
 }
 
 /** Prefix → the route in words, for one peer whose session is up. */
-export function expectedTold(agent: Agent, peer: number, terms: SessionTerms): Map<Prefix, string> {
+export function expectedTold(agent: Teller, peer: number, terms: SessionTerms): Map<Prefix, string> {
   const out = new Map<Prefix, string>();
   for (const family of terms.families)
     for (const route of chosenRoutes(agent, family)) {
-      const text = routeFor(agent, peer, terms.role, route);
+      const text = mayLeave(agent, peer, terms, route) ? routeFor(agent, peer, terms.role, route) : undefined;
       if (text !== undefined) out.set(route.prefix, text);
     }
   return out;
 }
 
-function routeFor(agent: Agent, peer: number, to: PeerRole, { prefix, source, values, nextHop }: Chosen): string | undefined {
+function routeFor(agent: Teller, peer: number, to: PeerRole, { prefix, source, values, nextHop }: Chosen): string | undefined {
   if (source === peer) return undefined;
   const { neighbours } = agent.speaker,
     { settings } = agent.machine;
@@ -87,6 +94,13 @@ function routeFor(agent: Agent, peer: number, to: PeerRole, { prefix, source, va
   const originatorId = values.originatorId ?? neighbours.byId(source)!.remoteId ?? agent.speaker.rib.peers.routerId[source]!;
   const clusterId = new DataView(ipBytes(settings.clusterId).buffer).getUint32(0);
   return routeText({ ...values, originatorId, clusterList: Uint32Array.of(clusterId, ...(values.clusterList ?? [])) }, nextHop);
+}
+
+/** RFC 9494 §4.3: what is stale for long is for those who know it; RFC 9234 §5: what carries ONLY_TO_CUSTOMER goes to customers. */
+function mayLeave(agent: Teller, peer: number, terms: SessionTerms, { values }: Chosen): boolean {
+  if (values.communities?.includes(wellKnownCommunity.llgrStale) && terms.longLived === undefined) return false;
+  const ourRole = terms.role === "external" ? agent.speaker.neighbours.byId(peer)!.settings.asRole : undefined;
+  return values.otc === undefined || !(ourRole === "customer" || ourRole === "peer" || ourRole === "rs-client");
 }
 
 /** The policies of the simulated documents: `all`, and `pods` with its prefixes. */

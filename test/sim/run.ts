@@ -1,7 +1,8 @@
 /**
- * npm run sim -- [--seed N] [--seeds K] [--hours H] [--trace]
+ * npm run sim -- [--seed N] [--seeds K] [--hours H] [--trace] [--reflection]
  *
- * Lives through K simulated clusters of H hours each, from seed N on, on every core. Says what went wrong in them and how often;
+ * Lives through K simulated clusters of H hours each, from seed N on, on every core; with --reflection through twenty speakers each, with nothing
+ * beside them, looked at after every event. Says what went wrong in them and how often;
  * a promise that is broken is told with its seed and the last events, and the exit code is 1.
  */
 import { once } from "node:events";
@@ -10,9 +11,10 @@ import { parseArgs } from "node:util";
 import { isMainThread, parentPort, Worker } from "node:worker_threads";
 import { type Report, simulate } from "./cluster.ts";
 import { type FaultCounts, faultKinds, noCounts } from "./faults.ts";
+import { type ReflectionReport, simulateReflection } from "./reflection.ts";
 
 const usage =
-  "npm run sim -- [--seed N] [--seeds K] [--hours H] [--trace]   first seed (1), how many (20; 1 with --seed), simulated hours of each (1), every event in words";
+  "npm run sim -- [--seed N] [--seeds K] [--hours H] [--trace] [--reflection]   first seed (1), how many (20; 1 with --seed), simulated hours of each (1), every event in words, twenty speakers alone";
 const lastEvents = 60;
 
 interface Options {
@@ -20,34 +22,38 @@ interface Options {
   readonly seeds: number;
   readonly hours: number;
   readonly trace: boolean;
+  readonly reflection: boolean;
 }
 interface Order {
   readonly seed: number;
   readonly hours: number;
+  readonly reflection: boolean;
 }
 /** How one seed went: its report, or what was broken and the events before that. */
-type Outcome = { readonly seed: number; readonly report: Report } | { readonly seed: number; readonly fault: string; readonly last: readonly string[] };
+type Outcome =
+  | { readonly seed: number; readonly report: Report | ReflectionReport }
+  | { readonly seed: number; readonly fault: string; readonly last: readonly string[] };
 
 function optionsOf(argv: string[]): Options | string {
   try {
     const { values } = parseArgs({
       args: argv,
-      options: { seed: { type: "string" }, seeds: { type: "string" }, hours: { type: "string" }, trace: { type: "boolean" } },
+      options: { seed: { type: "string" }, seeds: { type: "string" }, hours: { type: "string" }, trace: { type: "boolean" }, reflection: { type: "boolean" } },
     });
     const seed = Number(values.seed ?? 1),
       seeds = Number(values.seeds ?? (values.seed === undefined ? 20 : 1)),
       hours = Number(values.hours ?? 1);
     if (!Number.isInteger(seed) || seed < 0 || !Number.isInteger(seeds) || seeds < 1) return "--seed is a number from 0 on, --seeds one from 1 on";
     if (!(hours >= 1 && hours <= 1000)) return "--hours is 1 to 1000: claims, silent links and retained routes need an hour to show what they do";
-    return { seed, seeds, hours, trace: values.trace === true };
+    return { seed, seeds, hours, trace: values.trace === true, reflection: values.reflection === true };
   } catch (cause) {
     return cause instanceof Error ? cause.message : String(cause);
   }
 }
 
-function runSeed({ seed, hours }: Order, hear?: (line: string) => void): Outcome {
+function runSeed({ seed, hours, reflection }: Order, hear?: (line: string) => void): Outcome {
   try {
-    return { seed, report: simulate(seed, hours, hear) };
+    return { seed, report: (reflection ? simulateReflection : simulate)(seed, hours, hear) };
   } catch (cause) {
     const isPromise = cause instanceof Error && cause.name === "SimulationFault";
     return { seed, fault: isPromise ? cause.message : `seed ${seed}: ${cause instanceof Error ? cause.stack : String(cause)}`, last: [] };
@@ -69,14 +75,14 @@ function runAndTell(order: Order): Outcome {
 }
 
 /** Hands the seeds out, one at a time, to as many threads as there are cores. */
-async function runAll({ seed, seeds, hours }: Options, tell: (outcome: Outcome) => void): Promise<void> {
+async function runAll({ seed, seeds, hours, reflection }: Options, tell: (outcome: Outcome) => void): Promise<void> {
   let next = seed;
   const work = async (): Promise<void> => {
     const worker = new Worker(new URL(import.meta.url));
     try {
       while (next < seed + seeds) {
         const answer = once(worker, "message") as Promise<[Outcome]>;
-        worker.postMessage({ seed: next++, hours } satisfies Order);
+        worker.postMessage({ seed: next++, hours, reflection } satisfies Order);
         tell((await answer)[0]);
       }
     } finally {
@@ -93,19 +99,35 @@ async function main(argv: string[]): Promise<number> {
     return 2;
   }
   const began = performance.now(),
-    reports: Report[] = [],
+    reports: (Report | ReflectionReport)[] = [],
     failed: number[] = [];
   const tell = (outcome: Outcome): void => {
     if ("report" in outcome) return void reports.push(outcome.report);
     failed.push(outcome.seed);
     console.error(
-      [...outcome.last, outcome.fault, `again, with every event: npm run sim -- --seed ${outcome.seed} --hours ${options.hours} --trace`].join("\n"),
+      [
+        ...outcome.last,
+        outcome.fault,
+        `again, with every event: npm run sim -- ${options.reflection ? "--reflection " : ""}--seed ${outcome.seed} --hours ${options.hours} --trace`,
+      ].join("\n"),
     );
   };
   if (options.trace)
-    for (let seed = options.seed; seed < options.seed + options.seeds; seed++) tell(runSeed({ seed, hours: options.hours }, (line) => console.log(line)));
+    for (let seed = options.seed; seed < options.seed + options.seeds; seed++) tell(runSeed({ ...options, seed }, (line) => console.log(line)));
   else await runAll(options, tell);
-  console.log(table(reports, (performance.now() - began) / 1000));
+  const seconds = (performance.now() - began) / 1000;
+  console.log(
+    options.reflection
+      ? reflectionTable(
+          reports.filter((report) => "compared" in report),
+          options.hours,
+          seconds,
+        )
+      : table(
+          reports.filter((report) => "counts" in report),
+          seconds,
+        ),
+  );
   if (failed.length > 0) console.error(`${failed.length} of ${options.seeds} seeds failed: ${failed.toSorted((a, b) => a - b).join(", ")}`);
   return failed.length > 0 ? 1 : 0;
 }
@@ -130,8 +152,23 @@ function table(reports: readonly Report[], seconds: number): string {
     ["", ""],
     ...faultKinds.map((kind) => [kind, String(counts[kind])] as [string, string]),
   ];
-  return rows.map(([name, value]) => `${name.padEnd(34)}${value}`.trimEnd()).join("\n");
+  return printed(rows);
 }
+
+function reflectionTable(reports: readonly ReflectionReport[], hours: number, seconds: number): string {
+  const sum = (value: (report: ReflectionReport) => number): string => String(reports.reduce((total, report) => total + value(report), 0));
+  return printed([
+    ["seeds that held", String(reports.length)],
+    ["simulated hours", (reports.length * hours).toFixed(1)],
+    ["events", sum(({ events }) => events)],
+    ["seconds", seconds.toFixed(1)],
+    ["sessions that went down", sum(({ sessionsLost }) => sessionsLost)],
+    ["routes told", sum(({ routesTold }) => routesTold)],
+    ["tables told, compared", sum(({ compared }) => compared)],
+  ]);
+}
+
+const printed = (rows: readonly (readonly [string, string])[]): string => rows.map(([name, value]) => `${name.padEnd(34)}${value}`.trimEnd()).join("\n");
 
 if (isMainThread) process.exit(await main(process.argv.slice(2)));
 else parentPort!.on("message", (order: Order) => parentPort!.postMessage(runAndTell(order)));
