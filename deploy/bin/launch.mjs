@@ -1,6 +1,6 @@
 // Under Node 24 a program runs in this very process; an older Node hands over to the Node 24 that came with the packages.
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import * as module from "node:module";
 import { constants } from "node:os";
 import { fileURLToPath } from "node:url";
@@ -30,17 +30,40 @@ export async function launch(name) {
   await import(new URL(`../../src/${name}.ts`, import.meta.url).href);
 }
 
-/** The first start ever fills the cache (about a second); where it may not be written, programs work without. */
+/** The first start ever, and the first after an upgrade, fills the cache (about a second); where it may not be written, programs work without. */
 function warm() {
   const done = `${cache}/warm`;
-  if (existsSync(done)) return;
   try {
+    const known = existsSync(done) ? readFileSync(done, "utf8") : "";
+    // the first line is Node's version, the others are folders
+    if (
+      known !== "" &&
+      known ===
+        stateOf(
+          known
+            .split("\n")
+            .slice(1)
+            .map((line) => line.slice(0, line.lastIndexOf(" "))),
+        )
+    )
+      return;
     mkdirSync(cache, { recursive: true });
-    writeFileSync(done, "");
+    const sources = path("../../src");
+    const folders = readdirSync(sources, { recursive: true, withFileTypes: true }).filter((entry) => entry.isDirectory());
+    writeFileSync(done, stateOf([path("../../package.json"), sources, ...folders.map((entry) => `${entry.parentPath}/${entry.name}`)]));
   } catch {
     return;
   }
   spawnSync(process.execPath, [path("./warm.mjs"), cache, path("../../src")], { stdio: "ignore", timeout: limits.warmMillis });
+}
+
+/**
+ * Which sources there are, for less than a look at each: whoever puts other files in the place of old ones (git, npm, a package, an
+ * editor) changes the time of their folder.
+ */
+function stateOf(places) {
+  const times = places.map((place) => `${place} ${statSync(place, { throwIfNoEntry: false })?.mtimeMs ?? 0}`);
+  return [process.version, ...times].join("\n");
 }
 
 function handOver(name) {

@@ -140,6 +140,14 @@ describe("a program", () => {
     expect(first).toBeGreaterThanOrEqual(2);
     expect(await start()).toBe(first);
     expect(existsSync(join(folder, "ran"))).toBe(false);
+    // an upgrade: other files take the place of what was there
+    mkdirSync(join(folder, "src/room"));
+    writeFileSync(join(folder, "src/room/further.ts"), `export const text: string = "further";\n`);
+    const second = await start();
+    expect(second).toBeGreaterThan(first);
+    expect(await start()).toBe(second);
+    writeFileSync(join(folder, "src/room/other.ts"), `export const text: string = "other";\n`);
+    expect(await start()).toBeGreaterThan(second);
   });
 
   test("says that it is not installed", async () => {
