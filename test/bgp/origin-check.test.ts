@@ -95,6 +95,15 @@ describe("origin validation by lease", () => {
     expect(desk.from(cidr)).toEqual([]);
   });
 
+  test("a client that was a reflector a moment ago still tells of the holder, if its route leads to the holder itself", () => {
+    const desk = new Desk();
+    desk.rib.origins.follow(view({ [cidr]: node(1) }));
+    desk.announce(2, { ...route(1), originatorId: ip4Number("10.0.0.1"), clusterList: Uint32Array.of(7) }, cidr);
+    expect(desk.from(cidr)).toEqual([2]);
+    desk.announce(2, { ...route(1), originatorId: ip4Number("10.0.0.2"), clusterList: Uint32Array.of(7) }, cidr);
+    expect(desk.from(cidr)).toEqual([]);
+  });
+
   test("what an outside peer says of a pool is a matter of policy, not of leases", () => {
     const desk = new Desk();
     desk.rib.usePolicies({});

@@ -7,7 +7,7 @@
  * asked for their right; what outside peers may say is a matter of policy. Costs a comparison per pool for what lies in none.
  * Holds: a path that waits keeps its attribute set and its prefix id; it goes with its peer's session, or when it is withdrawn.
  */
-import { type Ip, ip4Number } from "#base/ip.ts";
+import { type Ip, ip4Number, printIp } from "#base/ip.ts";
 import { contains, maskBytes, type Prefix, prefixFamily, prefixParts, printPrefix } from "#base/prefix.ts";
 import type { FamilyIndex } from "../terms.ts";
 import { none } from "./adj-rib-in.ts";
@@ -134,7 +134,9 @@ export class OriginCheck {
     if (!holder) return false;
     const originator = attributes.originatorId[set]!;
     if (role === roleNonClient && originator !== 0) return originator === holder.routerId;
-    return holder.addresses.includes(peers.terms[peer]!.remote);
+    if (holder.addresses.includes(peers.terms[peer]!.remote)) return true;
+    // A client that was a reflector a moment ago tells of others still (bgp/handover.ts): what leads to the holder itself does no harm.
+    return originator === holder.routerId && holder.addresses.includes(nextHopText(attributes.nextHopOf(set)));
   }
 
   #putAside(rib: LocRib, prefix: number, path: Waiting): void {
@@ -229,3 +231,6 @@ const isSameNode = (a: OriginNode | undefined, b: OriginNode): boolean =>
 export function originNode(node: string, of: { readonly address: Ip; readonly address6: Ip | undefined; readonly routerId: Ip }): OriginNode {
   return { node, addresses: [of.address, ...(of.address6 === undefined ? [] : [of.address6])], routerId: ip4Number(of.routerId) };
 }
+
+/** Global, then link-local where there are two (RFC 2545 §3). */
+const nextHopText = (octets: Uint8Array): Ip => printIp(octets.length === 32 ? octets.subarray(0, 16) : octets);
