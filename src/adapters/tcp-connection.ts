@@ -7,7 +7,7 @@ import { Socket } from "node:net";
 import { getSystemErrorMap } from "node:util";
 import { familyOf, type Ip, parseIp } from "#base/ip.ts";
 import type { Connection, ConnectionHandlers } from "#ports/net.ts";
-import { setMinTtl } from "./socket-options.ts";
+import { setMd5, setMinTtl } from "./socket-options.ts";
 
 export const connectionLimits = {
   /** One read: as much work as fits well into a slice of a few milliseconds. */
@@ -84,6 +84,10 @@ export class TcpConnection implements Connection {
 
   requireTtl(minTtl: number): void {
     if (!this.socket.destroyed) setMinTtl(this.#fd, familyOf(this.remote), minTtl);
+  }
+
+  changeMd5(key: Uint8Array): void {
+    if (!this.socket.destroyed) setMd5(this.#fd, this.remote, key);
   }
 
   pause(): void {

@@ -390,10 +390,10 @@ function continues(facts: PeerFacts, settings: PeerSettings | undefined): boolea
 
 /** What a session was opened with; if it changes, a new session is needed. The rest is applied to the one that runs. */
 function sessionKey({ source, session }: PeerFacts): string {
-  const { role, holdSeconds, families, gracefulRestart, md5, multihop, ttlSecurityHops, asRole, strictRole, localAs, addPath, extendedNextHop } = session;
-  const restart = [gracefulRestart?.restartSeconds, gracefulRestart?.longLivedSeconds],
-    isExternal = role === "external"; // client and non-client are told apart by us alone (rib.ts, reconfigure)
-  return JSON.stringify([source, isExternal, holdSeconds, families, restart, md5, multihop, ttlSecurityHops, asRole, strictRole, localAs, addPath, extendedNextHop]);
+  const { role, holdSeconds, families, gracefulRestart: of, md5, multihop, ttlSecurityHops, asRole, strictRole, localAs, addPath, extendedNextHop } = session;
+  // Another key is taken on by the connection that runs (daemon/listeners.ts); client and non-client are told apart by us alone (rib.ts).
+  const kind = [of?.restartSeconds, of?.longLivedSeconds, md5 !== undefined, role === "external"];
+  return JSON.stringify([source, kind, holdSeconds, families, multihop, ttlSecurityHops, asRole, strictRole, localAs, addPath, extendedNextHop]);
 }
 
 function factsOfRange(range: RangeSettings, address: Ip): PeerFacts {

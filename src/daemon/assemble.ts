@@ -125,7 +125,7 @@ export async function assemble(options: DaemonOptions): Promise<Daemon> {
     bfd, // ends after BGP has taken its leave: what follows then is no failure
     bgp,
   ];
-  return { control, tasks, reload: () => keeper.reload() };
+  return { control, tasks, reload: () => keeper.reload().then(() => bgp.rekey()) };
 }
 
 async function createNextHops(routeProtocol: number, bgp: Bgp, telemetry: SystemTelemetry): Promise<NextHopTask> {

@@ -36,6 +36,8 @@ export interface Bgp extends Task {
   readonly listeners: Listeners;
   /** Neighbours, ranges, policies and listeners as they are from now on; who we are stays as it was made (followable.ts). */
   follow(settings: NodeSettings): void;
+  /** Secrets may be others in their files: listeners and connections take on keys that were changed, without a flap. */
+  rekey(): Promise<void>;
   /** Every session is told and taken as one that will be shut down soon (RFC 8326), or no longer. */
   shutGracefully(on: boolean): void;
   /** How the sessions end when the task stops: `restart` unless told otherwise. */
@@ -70,7 +72,7 @@ export function createBgp(parts: BgpParts): Bgp {
     handover.turned();
   };
   const driver = new PeersDriver({ ...parts, speaker, decided });
-  const listeners = new Listeners({ ...parts, accepted: (connection) => driver.accepted(connection) });
+  const listeners = new Listeners({ ...parts, accepted: (connection) => driver.accepted(connection), rekeyed: (changedKey) => driver.rekey(changedKey) });
   gauges(telemetry, speaker, driver);
   if (settings.roles.includes("reflector")) watchLoopDelay(telemetry); // it costs a node more than its BGP does
   const configure = (): void => {
@@ -101,6 +103,7 @@ export function createBgp(parts: BgpParts): Bgp {
     listeners,
     stopMode: "restart",
     warnings: () => handover.warnings(),
+    rekey: () => (isRunning ? listen() : Promise.resolve()),
     shutGracefully(on) {
       isShutting = on;
       if (isRunning) configure();

@@ -7,7 +7,7 @@ import { randomBytes } from "node:crypto";
 import { FaultError } from "#base/fault.ts";
 import type { Ip } from "#base/ip.ts";
 import { note } from "#base/note.ts";
-import type { Prefix } from "#base/prefix.ts";
+import { contains, type Prefix, prefixParts } from "#base/prefix.ts";
 import type { ListenSettings, NodeSettings, Secret } from "#base/settings.ts";
 import type { Connection, Listener, Net } from "#ports/net.ts";
 import type { Telemetry } from "#ports/telemetry.ts";
@@ -22,6 +22,8 @@ export interface ListenersParts {
   readonly telemetry: Telemetry;
   readonly secret: (secret: Secret) => Promise<Uint8Array>;
   readonly accepted: (connection: Connection) => void;
+  /** Keys were read anew: connections that are open take on another, if `changedKey` has one for their remote address. */
+  readonly rekeyed: (changedKey: (remote: Ip) => Uint8Array | undefined) => void;
 }
 export type ListenState = { readonly state: "listening" | "off" | "failed"; readonly text: string };
 
@@ -32,6 +34,8 @@ export class Listeners {
   readonly #parts: ListenersParts;
   readonly #open = new Map<string, Listener>();
   #keys: ReadonlyMap<Keyed, Uint8Array> = new Map();
+  /** The last key that could be read of each: what connections that are open have. */
+  #known: ReadonlyMap<Keyed, Uint8Array> = new Map();
   #state: ListenState = { state: "off", text: "this node only dials" };
   /** Sentences about keys. */
   #warnings: readonly string[] = [];
@@ -74,12 +78,13 @@ export class Listeners {
       listener.close();
       this.#open.delete(place);
     }
+    const { keys, unread, problems } = await this.#readKeys(settings);
+    this.#rekeyOpen(keys, unread);
     if (!listen) {
       this.#state = { state: "off", text: "this node only dials" };
       this.#warnings = [];
       return;
     }
-    const { keys, problems } = await this.#readKeys(settings);
     for (const listener of this.#open.values()) problems.push(...rekey(listener, this.#keys, keys));
     this.#keys = keys;
     const failures: string[] = [];
@@ -99,8 +104,22 @@ export class Listeners {
     else this.#open.set(place, listener);
   }
 
-  async #readKeys({ peers, ranges }: Listening): Promise<{ readonly keys: Map<Keyed, Uint8Array>; readonly problems: string[] }> {
+  /** Connections that are open go on under a key that was changed; what cannot be read changes nothing for them. */
+  #rekeyOpen(keys: ReadonlyMap<Keyed, Uint8Array>, unread: ReadonlySet<Keyed>): void {
+    const before = this.#known,
+      after = new Map(Array.from(keys, ([of, key]) => [of, unread.has(of) ? before.get(of) : key] as const).filter(isRead));
+    this.#known = after;
+    if (before.size === 0) return;
+    this.#parts.rekeyed((remote) => {
+      const old = keyOf(before, remote),
+        young = keyOf(after, remote);
+      return old && young && Buffer.compare(old, young) !== 0 ? young : undefined;
+    });
+  }
+
+  async #readKeys({ peers, ranges }: Listening): Promise<KeysRead> {
     const keys = new Map<Keyed, Uint8Array>(),
+      unread = new Set<Keyed>(),
       problems: string[] = [];
     const keyed = [
       ...peers.map(({ name, md5, address }) => ({ name, md5, of: address as Keyed })),
@@ -110,11 +129,12 @@ export class Listeners {
       if (!md5) continue;
       const key = await this.#parts.secret(md5).catch((cause: unknown) => {
         problems.push(`${name} cannot connect to us: ${sentenceOf(cause)}`);
+        unread.add(of);
         return noKey();
       });
       keys.set(of, key);
     }
-    return { keys, problems };
+    return { keys, unread, problems };
   }
 
   /** Each failure once, until everything is well again. */
@@ -130,6 +150,24 @@ export class Listeners {
         this.#parts.telemetry.note(note("error", event, text));
       }
   }
+}
+
+interface KeysRead {
+  readonly keys: ReadonlyMap<Keyed, Uint8Array>;
+  /** Those for which a key that nobody knows stands in. */
+  readonly unread: ReadonlySet<Keyed>;
+  readonly problems: string[];
+}
+
+const isRead = (entry: readonly [Keyed, Uint8Array | undefined]): entry is readonly [Keyed, Uint8Array] => entry[1] !== undefined;
+
+/** As the kernel chooses: the key of the address, or of the longest prefix. */
+function keyOf(keys: ReadonlyMap<Keyed, Uint8Array>, remote: Ip): Uint8Array | undefined {
+  const own = keys.get(remote);
+  if (own) return own;
+  const prefixes = [...keys.keys()].filter((of): of is Prefix => of.includes("/") && contains(of as Prefix, remote));
+  const longest = prefixes.toSorted((a, b) => prefixParts(b).length - prefixParts(a).length)[0];
+  return longest && keys.get(longest);
 }
 
 /** What to open, by a name of its own; undefined stands for every address. */

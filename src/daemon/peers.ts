@@ -4,6 +4,7 @@
  */
 import { FaultError } from "#base/fault.ts";
 import type { Ip } from "#base/ip.ts";
+import { note } from "#base/note.ts";
 import type { PeerSettings, RangeSettings, Secret } from "#base/settings.ts";
 import type { Instant } from "#base/time.ts";
 import type { Action, ConnectAction } from "#bgp/actions.ts";
@@ -100,6 +101,22 @@ export class PeersDriver {
     clearTimeout(this.#timer);
     for (const dial of this.#dials.values()) dial.abort();
     await Promise.all([...this.#connections.values()].map(closedOf));
+  }
+
+  /** Connections go on under another TCP-MD5 key; both ends have the hold time to change it (RFC 2385 §4.5 leaves it to them). */
+  rekey(changedKey: (remote: Ip) => Uint8Array | undefined): void {
+    for (const connection of this.#connections.values()) {
+      const key = changedKey(connection.remote);
+      if (!key) continue;
+      const of = { fields: { address: connection.remote } };
+      try {
+        connection.changeMd5(key);
+        this.#parts.telemetry.note(note("info", "bgp.rekeyed", `the connection with ${connection.remote} goes on under its new TCP-MD5 key`, of));
+      } catch (cause) {
+        const why = cause instanceof FaultError ? cause.fault.text : (cause as Error).message;
+        this.#parts.telemetry.note(note("warn", "bgp.not-rekeyed", `the connection with ${connection.remote} keeps its old TCP-MD5 key: ${why}`, of));
+      }
+    }
   }
 
   /** TCP ports of a connection, for monitoring; 0 if it is gone. */

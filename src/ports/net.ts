@@ -35,6 +35,8 @@ export interface Connection {
   readonly pending: number;
   /** From now on the kernel drops what arrives with a TTL or hop limit below this (GTSM). */
   requireTtl(minTtl: number): void;
+  /** Another TCP-MD5 key for a connection that has one; throws if the kernel refuses. What either side sent meanwhile TCP sends again. */
+  changeMd5(key: Uint8Array): void;
   /** Hands octets over. The buffer must not change until `room` is called after it. */
   write(bytes: Uint8Array): void;
   /** The same for several pieces, handed to the kernel together. */
