@@ -81,6 +81,12 @@ function networkOf(cidr: unknown, length: unknown, family: 4 | 6): Network | und
   return { cidr: parsed, nodePrefix: typeof length === "number" && length > 0 ? length : own <= small ? usual : own + 2 };
 }
 
+/** UDP ports of VXLAN: RFC 7348's, and Linux's own default, which flannel takes. */
+const standardPort = 4789,
+  kernelPort = 8472;
+/** Where flannel's tools look for what a node has. */
+const subnetEnv = "/run/flannel/subnet.env";
+
 type Backend = Readonly<Record<string, unknown>>;
 
 /** vxlan and host-gw go on as they are; the types that only lease become host-gw with a sentence; the rest has no like here. */
@@ -93,7 +99,10 @@ function backendOf(backend: Readonly<Record<string, unknown>> | undefined, warni
   }
   if (backend?.gbp === true) warnings.push("GBP is not taken over: packets carry no group");
   if (backend?.learning === true) warnings.push("Learning is not taken over: who is where comes from the store alone");
-  const port = typeof backend?.port === "number" && backend.port > 0 ? backend.port : 8472; // the kernel's own, which flannel takes
+  const theirs = typeof backend?.port === "number" && backend.port > 0 ? backend.port : kernelPort;
+  // One VNI has one device per port: with another port ours stands beside flannel's, and no packet is lost between the two.
+  const port = theirs === standardPort ? kernelPort : standardPort;
+  warnings.push(`tunnels use UDP port ${port} instead of flannel's ${theirs}, so that both can be there at once: let it pass between the nodes`);
   return ok({
     backend: "vxlan",
     vni: typeof backend?.vni === "number" ? backend.vni : 1,
@@ -123,7 +132,7 @@ function poolOf({ name, network: { cidr, nodePrefix }, backend, subnets }: PoolP
     if (isOf) reservations[node] = subnet;
     else warnings.push(`node ${node} does not keep ${subnet}: flannel's config is now ${cidr} in pieces of /${nodePrefix}`);
   }
-  return { name, cidr, nodePrefix, ...backend, masquerade: true, reservations };
+  return { name, cidr, nodePrefix, ...backend, masquerade: true, subnetEnv, reservations };
 }
 
 /** A lease or a reservation: they differ only in whether they end, and from now on neither does. */

@@ -34,6 +34,8 @@ export interface Machine {
   readonly modules: ReadonlySet<string> | undefined;
   /** Network managers that run, and whether they were told to leave our devices alone. */
   readonly managers: readonly { readonly name: string; readonly told: boolean }[];
+  /** A flanneld runs here. */
+  readonly hasFlanneld: boolean;
   readonly machineId: string | undefined;
   readonly disk: { readonly isMemory: boolean; readonly freeOctets: number } | undefined;
 }
@@ -41,7 +43,7 @@ export interface Machine {
 /** Looks at everything once. Never rejects: what cannot be seen is undefined. */
 export async function lookAt(settings: NodeSettings, stateDirectory: string): Promise<Machine> {
   const targets = Object.values(settings.nodes).flatMap(({ address, address6 }) => [address, address6].filter((each) => each !== undefined));
-  const [kernel, forward, routes, legacyForward, vxlans, modules, managers] = await Promise.all([
+  const [kernel, forward, routes, legacyForward, vxlans, modules, managers, hasFlanneld] = await Promise.all([
     kernelFacts(settings.kernel.routeProtocol, targets).catch(() => undefined),
     forwardRules().catch(() => undefined),
     mainRoutes(),
@@ -49,6 +51,7 @@ export async function lookAt(settings: NodeSettings, stateDirectory: string): Pr
     foreignVxlans(),
     kernelModules(),
     networkManagers(),
+    runs("flanneld"),
   ]);
   return {
     kernelRelease: release(),
@@ -62,6 +65,7 @@ export async function lookAt(settings: NodeSettings, stateDirectory: string): Pr
     drivers: await driversOf(),
     modules,
     managers,
+    hasFlanneld,
     machineId: (await textOf("/etc/machine-id"))?.trim(),
     disk: await statfs(stateDirectory).then(
       ({ type, bavail, bsize }) => ({ isMemory: type === 0x0102_1994 || type === 0x8584_58f6, freeOctets: bavail * bsize }),
@@ -154,6 +158,11 @@ async function kernelModules(): Promise<ReadonlySet<string> | undefined> {
   if (lists.every((list) => list === undefined) && !loaded.includes("vxlan")) return undefined;
   const named = lists.flatMap((list) => [...(list ?? "").matchAll(/([\w-]+)\.ko/g)].map((match) => match[1]!.replaceAll("-", "_")));
   return new Set([...loaded, ...named]);
+}
+
+async function runs(program: string): Promise<boolean> {
+  for (const pid of await namesIn("/proc")) if (/^\d+$/.test(pid) && (await textOf(`/proc/${pid}/comm`))?.trim() === program) return true;
+  return false;
 }
 
 async function networkManagers(): Promise<Machine["managers"]> {

@@ -21,6 +21,7 @@ export function checkNetwork(settings: NodeSettings, machine: Machine): readonly
     ...overlapping(settings, machine),
     ...rules(settings, machine),
     ...vxlan(settings, machine),
+    ...flannel(machine),
     ...managed(machine),
     ...neighbourTables(settings, machine),
   ];
@@ -80,11 +81,11 @@ function overlapping({ pools }: NodeSettings, { underlay, ours, routes }: Machin
   const own = new Set([...(ours?.route.values() ?? [])].map(({ prefix }) => prefix as string));
   const checks: Check[] = [];
   for (const { name, cidr } of pools) {
-    const address = [...(underlay?.addresses ?? [])].find(([ip, device]) => !device.startsWith("pw-") && overlaps(cidr, hostPrefix(ip)));
+    const address = [...(underlay?.addresses ?? [])].find(([ip, device]) => !device.startsWith("pw-") && !isFlannels(device) && overlaps(cidr, hostPrefix(ip)));
     if (address) checks.push(bad("overlap", `pool ${name} (${cidr}) covers ${address[0]} of device ${address[1]}: give one of the two another range.`));
     for (const { prefix, device } of routes) {
       const parsed = parsePrefix(prefix, true);
-      if (parsed === undefined || parsed.endsWith("/0") || own.has(parsed) || isPods(device) || !overlaps(cidr, parsed)) continue;
+      if (parsed === undefined || parsed.endsWith("/0") || own.has(parsed) || isPods(device) || isFlannels(device) || !overlaps(cidr, parsed)) continue;
       checks.push(bad("overlap", `pool ${name} (${cidr}) overlaps the route ${parsed} over ${device}: give one of the two another range.`));
     }
   }
@@ -132,6 +133,18 @@ function vxlan({ pools }: NodeSettings, { vxlans, modules, drivers, kernelReleas
   } else checks.push(good("vxlan.checksum", `kernel ${kernelRelease} and its drivers compute tunnels' checksums right, as far as is known.`));
   return checks;
 }
+
+/** Its routes come before ours (metric 0), and its daemon lays them again. A network is taken over in this order (decisions/flannel-takeover.md). */
+function flannel({ hasFlanneld, vxlans }: Machine): Check[] {
+  const devices = vxlans.filter(({ name }) => isFlannels(name)).map(({ name }) => name);
+  const all = devices.join(", ");
+  if (hasFlanneld)
+    return [doubtful("flannel", "flanneld runs here and lays its routes before ours: when podwayd is ready on every node, stop and disable it on every node.")];
+  if (devices.length === 0) return [];
+  const flush = devices.map((name) => `ip route flush dev ${name}`).join("; ");
+  return [doubtful("flannel", `${all} is left of flannel: on every node ${flush}; when that is done everywhere, ip link delete each of them.`)];
+}
+const isFlannels = (device: string): boolean => /^flannel(-v6)?\.\d+$/.test(device);
 
 function managed({ managers }: Machine): Check[] {
   return managers.map(({ name, told }) =>

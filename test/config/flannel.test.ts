@@ -26,10 +26,20 @@ test("vxlan: network, subnet length, VNI, port, and who has which subnet", () =>
     { name: "10.5.52.0-24", value: lease("192.168.64.3") },
     { name: "10.5.9.0-24", value: lease("192.168.64.4") },
   ]);
-  expect(warnings).toEqual([]);
+  expect(warnings).toEqual(["tunnels use UDP port 4789 instead of flannel's 8472, so that both can be there at once: let it pass between the nodes"]);
   const { pools, nodes } = settings(text, "n1");
   expect(pools).toMatchObject([
-    { name: "flannel", cidr: "10.5.0.0/16", nodePrefix: 24, backend: "vxlan", vni: 7, port: 8472, crossSubnet: true, masquerade: true },
+    {
+      name: "flannel",
+      cidr: "10.5.0.0/16",
+      nodePrefix: 24,
+      backend: "vxlan",
+      vni: 7,
+      port: 4789,
+      crossSubnet: true,
+      masquerade: true,
+      subnetEnv: "/run/flannel/subnet.env",
+    },
   ]);
   expect(pools[0]!.reservations).toEqual({ n1: "10.5.52.0/24", "node-192-168-64-4": "10.5.9.0/24" });
   expect(Object.keys(nodes)).toEqual(["n1", "node-192-168-64-4"]);
@@ -61,6 +71,7 @@ test("what cannot be taken over is said, and the rest is", () => {
   ]);
   expect(warnings).toEqual([
     "GBP is not taken over: packets carry no group",
+    "tunnels use UDP port 4789 instead of flannel's 8472, so that both can be there at once: let it pass between the nodes",
     'subnetmin "10.5.8.0" is not taken over: nodes may lease from the whole network',
     "the key rubbish is left out: it is no subnet with a public address",
     "the key 10.5.1.0-24 is left out: it is no subnet with a public address",

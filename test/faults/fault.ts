@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { awaitFact } from "#lab/command.ts";
 import { daemons, type FaultLab, type Say } from "./lab.ts";
-import type { PairReport } from "./prober.ts";
+import type { PairReport, ProbePair } from "./prober.ts";
 import { differences, readState } from "./state.ts";
 import { watch } from "./watching.ts";
 
@@ -20,6 +20,10 @@ export interface Fault {
   readonly passing?: RegExp;
   /** `none`: the sessions of those that were left alone stay up. */
   readonly flaps?: "none";
+  /** Pings beside those of the pods. */
+  readonly pairs?: (lab: FaultLab) => readonly ProbePair[];
+  /** Lines of the state that are meant to be others afterwards. */
+  readonly differs?: RegExp;
   /** Brings the lab to where the fault begins, and back to where every fault begins; not judged but for what they answer. */
   readonly prepare?: (lab: FaultLab) => Promise<string | undefined>;
   readonly restore?: (lab: FaultLab) => Promise<string | undefined>;
@@ -88,8 +92,9 @@ async function measure(fault: Fault, lab: FaultLab, say: Say): Promise<Row> {
   const before = await readState(lab),
     pidsBefore = pids(lab),
     flapsBefore = await flaps(lab);
-  const pairs = lab.pairs(),
+  const pairs = [...lab.pairs(), ...(fault.pairs?.(lab) ?? [])],
     watching = await watch(lab, [...pairs, ...lab.controls()]);
+  const changes = async (): Promise<readonly string[]> => differences(before, await readState(lab)).filter((line) => fault.differs?.test(line) !== true);
   await sleep(1000);
   const done = Date.now();
   const scene: Scene = { lab, say, outage: (seconds) => sleep(seconds * 1000 * lab.scale) };
@@ -97,14 +102,11 @@ async function measure(fault: Fault, lab: FaultLab, say: Say): Promise<Row> {
   wrong.push(...(measured?.wrong ?? []));
   const left = await lab.settled(settleMillis);
   if (left !== undefined) wrong.push(`${settleMillis / 1000} s after the fault: ${left}`);
-  const differing = await awaitFact(async () => (differences(before, await readState(lab)).length === 0 ? true : undefined), {
-    millis: 5000,
-    everyMillis: 500,
-  });
+  const differing = await awaitFact(async () => ((await changes()).length === 0 ? true : undefined), { millis: 5000, everyMillis: 500 });
   await sleep(afterMillis);
   const { probe, deletions: all } = await watching.stop();
   const deletions = all.filter((line) => fault.passing?.test(line) !== true);
-  const difference = differences(before, await readState(lab));
+  const difference = await changes();
   if (difference.length > 0)
     wrong.push(
       `${differing ? "changed late" : "not as before"}: ${difference.slice(0, 4).join(" | ")}${difference.length > 4 ? ` and ${difference.length - 4} more` : ""}`,

@@ -6,6 +6,7 @@ import { parseArgs } from "node:util";
 import { daemonFaults } from "./daemon-faults.ts";
 import { documentFaults } from "./document-faults.ts";
 import { type Fault, perform, type Row } from "./fault.ts";
+import { flannelFaults } from "./flannel-faults.ts";
 import { kernelFaults } from "./kernel-faults.ts";
 import { withLab } from "./lab.ts";
 import { saidSince } from "./said.ts";
@@ -14,7 +15,7 @@ import { storeFaults } from "./store-faults.ts";
 import { printTable } from "./table.ts";
 import { uplinkFaults } from "./uplink-faults.ts";
 
-const all: readonly Fault[] = [...daemonFaults, ...storeFaults, ...kernelFaults, ...uplinkFaults, ...sessionFaults, ...documentFaults];
+const all: readonly Fault[] = [...daemonFaults, ...storeFaults, ...kernelFaults, ...uplinkFaults, ...sessionFaults, ...documentFaults, ...flannelFaults];
 const began = performance.now();
 const say = (line: string): void => void process.stderr.write(`${((performance.now() - began) / 1000).toFixed(1).padStart(6)} s  ${line}\n`);
 

@@ -160,7 +160,7 @@ async function churn(lab: FaultLab): Promise<void> {
 }
 
 /** Runs statements that `ask` etcd (its JSON gateway, API v3). */
-async function etcd(lab: FaultLab, statements: string): Promise<void> {
+export async function etcd(lab: FaultLab, statements: string): Promise<void> {
   const program = `
     const ask = async (path, body) => {
       const answer = await (await fetch("http://127.0.0.1:2379/v3/" + path, { method: "POST", body: JSON.stringify(body) })).json();
