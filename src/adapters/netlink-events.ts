@@ -8,7 +8,7 @@ import { Worker } from "node:worker_threads";
 import { FaultError, worldFault } from "#base/fault.ts";
 import type { TableName } from "#base/kernel-row.ts";
 import type { KernelEvent } from "#ports/kernel.ts";
-import type { EventBurst, EventWorkerSettings } from "./netlink-event-worker.ts";
+import type { EventBurst, EventWorkerSettings, FdbNews } from "./netlink-event-worker.ts";
 
 export interface ListenOptions {
   readonly signal: AbortSignal;
@@ -17,6 +17,8 @@ export interface ListenOptions {
   readonly ownPort: number;
   /** Whether a device, by index, is one of ours. */
   readonly isOurs: (index: number) => boolean;
+  /** Whether a forwarding entry is as we last wrote it. */
+  readonly isWritten: (entry: FdbNews) => boolean;
 }
 
 /** Rejects with a FaultError when the worker cannot listen. */
@@ -28,7 +30,7 @@ export async function* listen(options: ListenOptions): AsyncGenerator<KernelEven
   worker.unref();
   try {
     for await (const [burst] of on(worker, "message", { signal: options.signal, close: ["exit"] })) {
-      const event = eventOf(burst as EventBurst, options.isOurs);
+      const event = eventOf(burst as EventBurst, options);
       if (event !== undefined) yield event;
     }
     throw new FaultError(worldFault("kernel.events", "the thread that listens to the kernel ended."));
@@ -49,15 +51,20 @@ export async function* pollInstead(signal: AbortSignal): AsyncGenerator<KernelEv
   }
 }
 
-function eventOf(burst: EventBurst, isOurs: (index: number) => boolean): KernelEvent | undefined {
+const onDevices: readonly TableName[] = ["link", "address", "neighbour", "fdb"];
+
+function eventOf(burst: EventBurst, { isOurs, isWritten }: ListenOptions): KernelEvent | undefined {
   if (burst.overrun) return { kind: "overrun" };
   const tables = new Set<TableName | "underlay">();
-  if (burst.links.length > 0) tables.add("underlay");
-  if (burst.links.some(isOurs)) tables.add("link");
+  if (burst.links.length + burst.linkDetails.length > 0) tables.add("underlay");
+  if (burst.linkDetails.some(isOurs)) tables.add("link");
+  // The kernel tells of no route that went with its device or with the device's last address, whosever device it was.
+  if (burst.links.length + burst.addresses.length > 0) tables.add("route");
+  if (burst.links.some(isOurs)) for (const table of onDevices) tables.add(table);
   if (burst.addresses.length > 0) tables.add("underlay");
   if (burst.addresses.some(isOurs)) tables.add("address");
   if (burst.neighbours.some(isOurs)) tables.add("neighbour");
-  if (burst.fdb.some(isOurs)) tables.add("fdb");
+  if (burst.fdb === undefined || burst.fdb.some((entry) => isOurs(entry.index) && !isWritten(entry))) tables.add("fdb");
   if (burst.ourRoutes) tables.add("route");
   if (burst.otherRoutes) tables.add("underlay");
   if (burst.switches) tables.add("sysctl");

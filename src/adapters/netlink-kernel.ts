@@ -10,6 +10,7 @@ import {
   type RowChange,
   type Rows,
   type TableName,
+  tableNames,
   type Tables,
 } from "#base/kernel-row.ts";
 import type { Underlay, UnderlayLink, UnderlayPath } from "#base/underlay.ts";
@@ -28,6 +29,9 @@ import { readSysctl, writeSysctl } from "./sysctl.ts";
 
 /** RTPROT_RA: routes out of router advertisements. */
 const advertisedProtocol = 9;
+const allTables: ReadonlySet<TableName> = new Set(tableNames);
+/** Beyond this many, entries of our own writing are news again: a look too many, never one too few. */
+const mostWrittenFdb = 1 << 17;
 
 /** `routeProtocol`: rtm_protocol of our routes. `transport`: of two, the one that works, unless given. */
 export async function openNetlinkKernel(routeProtocol: number, transport?: NetlinkTransport): Promise<Kernel> {
@@ -39,6 +43,10 @@ class NetlinkKernel implements Kernel {
   readonly #transport: NetlinkTransport;
   readonly #requests: NetlinkRequests;
   #links = new LinkTable([]);
+  /** Indexes of devices that are or were ours: news of one that is gone comes after it. */
+  readonly #ours = new Set<number>();
+  /** Forwarding entries as last written, by device index and MAC; empty: removed. */
+  readonly #writtenFdb = new Map<string, Ip | "">();
 
   constructor(routeProtocol: number, transport: NetlinkTransport) {
     this.#protocol = routeProtocol;
@@ -46,37 +54,19 @@ class NetlinkKernel implements Kernel {
     this.#requests = new NetlinkRequests(transport);
   }
 
-  async look(sysctls: Iterable<string>): Promise<Tables> {
+  async look(sysctls: Iterable<string>): Promise<Tables>;
+  async look(sysctls: Iterable<string>, only: ReadonlySet<TableName>): Promise<Partial<Tables>>;
+  async look(sysctls: Iterable<string>, only: ReadonlySet<TableName> = allTables): Promise<Partial<Tables>> {
     const links = await this.#readLinks(),
       ours = links.ours();
-    const neighbour: NeighbourRow[] = [],
-      fdb: FdbRow[] = [];
-    for (const device of ours) {
-      for (const family of [addressFamily.ipv4, addressFamily.ipv6]) {
-        const encode: Encode = (into, sequence) => encodeGetNeighbours(into, sequence, family, device.index);
-        neighbour.push(...(await this.#requests.dump(encode, (bytes, message) => neighbourRow(must(decodeNeighbour(bytes, message)), device))));
-      }
-      const encode: Encode = (into, sequence) => encodeGetFdb(into, sequence, device.index);
-      for (const row of await this.#requests.dump(encode, (bytes, message) => fdbRow(must(decodeNeighbour(bytes, message)), device))) fdb.push(row);
-    }
-    const address = ours.length === 0 ? [] : await this.#readAddresses((message) => addressRow(message, links));
-    const route: RouteRow[] = [];
-    for (const family of [4, 6] as const) {
-      for (const message of await this.#readRoutes(family, this.#protocol)) {
-        const row = routeRow(message, this.#protocol, links);
-        if (row !== undefined) route.push(row);
-      }
-    }
+    const link = ours.map(linkRow).filter((row): row is LinkRow => row !== undefined);
     return {
-      sysctl: byKey("sysctl", readSysctls(sysctls)),
-      link: byKey(
-        "link",
-        ours.map(linkRow).filter((row): row is LinkRow => row !== undefined),
-      ),
-      address: byKey("address", address),
-      neighbour: byKey("neighbour", neighbour),
-      fdb: byKey("fdb", fdb),
-      route: byKey("route", route),
+      link: byKey("link", link),
+      ...(only.has("sysctl") && { sysctl: byKey("sysctl", readSysctls(sysctls)) }),
+      ...(only.has("address") && { address: byKey("address", ours.length === 0 ? [] : await this.#readAddresses((message) => addressRow(message, links))) }),
+      ...(only.has("neighbour") && { neighbour: byKey("neighbour", await this.#readNeighbours(ours)) }),
+      ...(only.has("fdb") && { fdb: byKey("fdb", await this.#readFdb(ours)) }),
+      ...(only.has("route") && { route: byKey("route", await this.#readOurRoutes(links)) }),
     };
   }
 
@@ -119,7 +109,13 @@ class NetlinkKernel implements Kernel {
 
   events(signal: AbortSignal): AsyncIterable<KernelEvent> {
     if (!this.#transport.hasEvents) return pollInstead(signal);
-    return listen({ signal, routeProtocol: this.#protocol, ownPort: this.#transport.portId, isOurs: (index) => this.#links.isOurs(index) });
+    return listen({
+      signal,
+      routeProtocol: this.#protocol,
+      ownPort: this.#transport.portId,
+      isOurs: (index) => this.#ours.has(index),
+      isWritten: ({ index, mac, destination }) => this.#writtenFdb.get(`${index} ${mac}`) === (destination ?? ""),
+    });
   }
 
   close(): void {
@@ -149,6 +145,7 @@ class NetlinkKernel implements Kernel {
       }
       sent.push(change);
       requests.push(encode);
+      if (change.table === "fdb") this.#rememberFdb(change);
     }
     for (const { index, reason } of await this.#requests.batch(requests)) failures.push(...failureOf(sent[index]!, faultOf(sent[index]!, reason)));
     return failures;
@@ -160,7 +157,35 @@ class NetlinkKernel implements Kernel {
       (bytes, message) => must(decodeLink(bytes, message)),
     );
     this.#links = new LinkTable(links);
+    for (const { index } of this.#links.ours()) this.#ours.add(index);
     return this.#links;
+  }
+  /** What the kernel will tell of an entry as if somebody else had written it. */
+  #rememberFdb({ before, after }: Extract<RowChange, { table: "fdb" }>): void {
+    const { device, mac } = (after ?? before)!;
+    if (this.#writtenFdb.size > mostWrittenFdb) this.#writtenFdb.clear();
+    this.#writtenFdb.set(`${this.#links.named(device)!.index} ${mac}`, after?.destination ?? "");
+  }
+  async #readNeighbours(ours: readonly LinkMessage[]): Promise<readonly NeighbourRow[]> {
+    const all: (readonly NeighbourRow[])[] = [];
+    for (const device of ours)
+      for (const family of [addressFamily.ipv4, addressFamily.ipv6]) {
+        const encode: Encode = (into, sequence) => encodeGetNeighbours(into, sequence, family, device.index);
+        all.push(await this.#requests.dump(encode, (bytes, message) => neighbourRow(must(decodeNeighbour(bytes, message)), device)));
+      }
+    return all.flat();
+  }
+  async #readFdb(ours: readonly LinkMessage[]): Promise<readonly FdbRow[]> {
+    const all: (readonly FdbRow[])[] = [];
+    for (const device of ours) {
+      const encode: Encode = (into, sequence) => encodeGetFdb(into, sequence, device.index);
+      all.push(await this.#requests.dump(encode, (bytes, message) => fdbRow(must(decodeNeighbour(bytes, message)), device)));
+    }
+    return all.flat();
+  }
+  async #readOurRoutes(links: LinkTable): Promise<readonly RouteRow[]> {
+    const found = [await this.#readRoutes(4, this.#protocol), await this.#readRoutes(6, this.#protocol)];
+    return found.flat().flatMap((message) => routeRow(message, this.#protocol, links) ?? []);
   }
   #readAddresses<T>(keep: (message: AddressMessage) => T | undefined): Promise<readonly T[]> {
     return this.#requests.dump(encodeGetAddresses, (bytes, message) => {

@@ -91,7 +91,8 @@ export function encodeChange(change: RowChange, protocol: number, links: LinkTab
   if (change.table === "link" || change.table === "sysctl") return "gone";
   const device = (change.after ?? change.before)!.device,
     link = links.named(device);
-  if (link === undefined) return change.after === undefined ? "gone" : { missing: device };
+  // A device of that name that is not ours is as good as none.
+  if (link === undefined || !isOurs(link)) return change.after === undefined ? "gone" : { missing: device };
   const { index } = link;
   switch (change.table) {
     case "address": {

@@ -4,11 +4,11 @@
  * pass, and the last state always wins. Stopping leaves the kernel as it is.
  */
 import { setTimeout as pause } from "node:timers/promises";
-import { FaultError, type WorldFault } from "#base/fault.ts";
+import { FaultError, type WorldFault, worldFault } from "#base/fault.ts";
 import { type RowChange, type Rows, type TableName, tableNames } from "#base/kernel-row.ts";
 import { note } from "#base/note.ts";
 import { describeRow, emptyFabric, type Fabric } from "#overlay/fabric.ts";
-import { countDiffering, deltaOf, didChange, newDeltas, passStages, sawAll, wantAll } from "#overlay/plan.ts";
+import { countDiffering, deltaOf, devicesOf, didChange, newDeltas, passStages, sawAll, wantAll } from "#overlay/plan.ts";
 import type { Kernel, KernelEvent } from "#ports/kernel.ts";
 import type { Telemetry } from "#ports/telemetry.ts";
 import type { KernelView } from "./control.ts";
@@ -50,6 +50,8 @@ const defaults = { lookMillis: 30_000, eventMillis: 200 } as const;
 const retry = { firstMillis: 250, mostMillis: 30_000 } as const;
 /** Failures logged by row in one pass; beyond, one line says how many more. */
 const loggedFailures = 8;
+/** Of rows whose device could not be made: the device's failure is said, theirs stand in the view. */
+const waitsCode = "kernel.waits";
 
 export function createReconciler(options: ReconcilerOptions): Reconciler {
   return new KernelReconciler(options);
@@ -68,8 +70,10 @@ class KernelReconciler implements Reconciler {
   #waiters: Waiter[] = [];
   #wanted: { readonly fabric: Fabric; readonly inSync: boolean } | undefined;
   #mayWork = false;
-  #mustLook = true;
+  /** Tables that may not be as believed. */
+  #unseen = new Set<TableName>(tableNames);
   #looks = 0;
+  #overruns = 0;
   #lookedAt = -Infinity;
   #asked: ReadonlySet<string> = new Set();
   #wake: () => void = () => undefined;
@@ -84,13 +88,14 @@ class KernelReconciler implements Reconciler {
     telemetry.gauge("podway_kernel_rows_desired", "Kernel rows Podway wants.", () => this.status().desired);
     telemetry.gauge("podway_kernel_rows_differing", "Kernel rows that are not as wanted.", () => this.status().differing);
     telemetry.gauge("podway_kernel_drift_rows_total", "Kernel rows found otherwise than Podway left them.", () => this.#drift);
+    telemetry.gauge("podway_kernel_overruns_total", "Times that kernel notifications were lost, and everything was looked at again.", () => this.#overruns);
     telemetry.gauge("podway_kernel_passes_total", "Reconcile passes.", () => this.#passes);
     telemetry.gauge("podway_kernel_last_pass_seconds", "Duration of the last reconcile pass.", () => (this.#lastPassMillis ?? 0) / 1000);
   }
 
   want(fabric: Fabric, inSync: boolean): void {
     this.#wanted = { fabric, inSync };
-    this.#mark(false);
+    this.#mark();
   }
 
   async run(signal: AbortSignal, ready: () => void = () => undefined): Promise<void> {
@@ -103,7 +108,7 @@ class KernelReconciler implements Reconciler {
   settled(row?: { readonly table: TableName; readonly key: string }): Promise<void> {
     return new Promise((resolve) => {
       this.#waiters.push({ row, resolve });
-      this.#mark(false);
+      this.#mark();
     });
   }
 
@@ -143,15 +148,17 @@ class KernelReconciler implements Reconciler {
         pause(waitMillis, undefined, { signal: timeout.signal }).catch(() => undefined),
       ]);
       timeout.abort();
-      if (!this.#mayWork && !signal.aborted) this.#mustLook = true;
+      if (!this.#mayWork && !signal.aborted) this.#doubt(tableNames);
     }
     this.#mayWork = false;
   }
 
-  #mark(look: boolean): void {
+  #mark(): void {
     this.#mayWork = true;
-    if (look) this.#mustLook = true;
     this.#wake();
+  }
+  #doubt(tables: Iterable<TableName>): void {
+    for (const table of tables) this.#unseen.add(table);
   }
 
   /** One pass; true if nothing failed. */
@@ -162,47 +169,65 @@ class KernelReconciler implements Reconciler {
     if (wanted !== undefined) wantAll(this.#deltas, fabric);
     try {
       // A switch is never written unseen: its value may be one that stays.
-      const unseen = [...fabric.sysctl.keys()].some((path) => !this.#asked.has(path));
-      if (this.#mustLook || unseen || started - this.#lookedAt >= this.#options.lookMillis) await this.#look(fabric);
+      if ([...fabric.sysctl.keys()].some((path) => !this.#asked.has(path))) this.#doubt(["sysctl"]);
+      if (started - this.#lookedAt >= this.#options.lookMillis) this.#doubt(tableNames);
+      if (this.#unseen.size > 0) await this.#look(fabric);
       const failed = wanted === undefined ? 0 : await this.#write(wanted.inSync);
-      if (failed > 0) this.#mustLook = true;
       this.#passes++;
       this.#lastPassMillis = performance.now() - started;
       this.#release();
       return failed === 0;
     } catch (cause) {
       if (!(cause instanceof FaultError)) throw cause;
-      this.#mustLook = true;
+      this.#doubt(tableNames);
       this.#sayOnce("kernel.unreachable", `the kernel's tables cannot be read or written: ${cause.fault.text}`);
       return false;
     }
   }
 
+  /** Looks at the tables in doubt; at all of them if a device is not as believed, since what was on it may be gone. */
   async #look(fabric: Fabric): Promise<void> {
-    this.#mustLook = false;
-    const seen = await this.#options.kernel.look(fabric.sysctl.keys()).catch((cause: unknown) => {
-      this.#mustLook = true;
-      throw cause;
-    });
-    // Switches asked for since the last look are news, not drift.
-    if (fabric.sysctl.size > this.#asked.size) this.#deltas.sysctl.saw(seen.sysctl);
-    this.#asked = new Set(fabric.sysctl.keys());
-    this.#lookedAt = performance.now();
-    const drift = sawAll(this.#deltas, seen);
+    const only = this.#unseen;
+    this.#unseen = new Set();
+    let drift = await this.#see(fabric, only);
+    if (drift.links > 0 && only.size < tableNames.length) {
+      const rest = await this.#see(fabric, new Set(tableNames));
+      drift = { links: drift.links, all: drift.all + rest.all };
+    }
     this.#said.delete("kernel.unreachable");
-    if (this.#looks++ === 0 || drift === 0) return;
-    this.#drift += drift;
-    this.#options.telemetry.note(note("warn", "kernel.drift", `${drift} kernel rows were not as Podway left them; they are set right.`, { fields: { drift } }));
+    if (this.#looks++ === 0 || drift.all === 0) return;
+    this.#drift += drift.all;
+    const text = `${drift.all} kernel rows were not as Podway left them; they are set right.`;
+    this.#options.telemetry.note(note("warn", "kernel.drift", text, { fields: { drift: drift.all } }));
+  }
+
+  async #see(fabric: Fabric, only: ReadonlySet<TableName>): Promise<{ readonly links: number; readonly all: number }> {
+    const started = performance.now();
+    const seen = await this.#options.kernel.look(fabric.sysctl.keys(), only);
+    if (seen.sysctl !== undefined) {
+      // Switches asked for since the last look are news, not drift.
+      if (fabric.sysctl.size > this.#asked.size) this.#deltas.sysctl.saw(seen.sysctl);
+      this.#asked = new Set(fabric.sysctl.keys());
+    }
+    if (only.size === tableNames.length) this.#lookedAt = started;
+    const links = seen.link === undefined ? 0 : this.#deltas.link.saw(seen.link);
+    return { links, all: links + sawAll(this.#deltas, seen) };
   }
 
   /** Writes the difference stage by stage; returns how many changes failed. */
   async #write(maySweep: boolean): Promise<number> {
-    const failed = new Map<string, WorldFault>();
-    for (const changes of passStages(this.#deltas, maySweep)) {
-      const failures = await this.#options.kernel.apply(changes);
+    const failed = new Map<string, WorldFault>(),
+      refusedLinks = new Set<string>();
+    for (const stage of passStages(this.#deltas, maySweep)) {
+      const changes = refusedLinks.size === 0 ? stage : stage.filter((change) => !this.#waits(change, refusedLinks, failed));
+      const failures = changes.length === 0 ? [] : await this.#options.kernel.apply(changes);
       const refused = new Set<RowChange>(failures.map((failure) => failure.change));
       for (const change of changes) if (!refused.has(change)) didChange(this.#deltas, change);
-      for (const { change, fault } of failures) failed.set(`${change.table} ${change.key}`, fault);
+      for (const { change, fault } of failures) {
+        failed.set(`${change.table} ${change.key}`, fault);
+        this.#doubt([change.table]);
+        if (change.table === "link") refusedLinks.add(change.key);
+      }
       // A device that was made anew took its rows along; what the next stages find must be the truth.
       if (changes.some((change) => change.table === "link")) sawAll(this.#deltas, await this.#options.kernel.look(this.#wanted!.fabric.sysctl.keys()));
     }
@@ -210,6 +235,14 @@ class KernelReconciler implements Reconciler {
     for (const [key, fault] of failed) this.#failures.set(key, fault);
     this.#sayFailures();
     return failed.size;
+  }
+
+  /** True if the row rests on a device that could not be made: it is not written onto somebody else's. */
+  #waits(change: RowChange, refusedLinks: ReadonlySet<string>, failed: Map<string, WorldFault>): boolean {
+    const link = devicesOf(change).find((device) => refusedLinks.has(device));
+    if (link === undefined) return false;
+    failed.set(`${change.table} ${change.key}`, worldFault(waitsCode, `${change.table} ${change.key}: waits for link ${link}.`));
+    return true;
   }
 
   /** Lets go who waited for what is now settled. */
@@ -237,14 +270,18 @@ class KernelReconciler implements Reconciler {
         if (!(cause instanceof FaultError)) throw cause;
         this.#options.telemetry.note(note("warn", "kernel.events", cause.fault.text));
       }
-      this.#mark(true);
+      this.#doubt(tableNames);
+      this.#mark();
       await pause(retry.firstMillis * 4, undefined, { signal, ref: false }).catch(() => undefined);
     }
   }
 
   #heard(event: KernelEvent): void {
     const moved = event.kind === "overrun" || event.tables.has("underlay");
-    if (event.kind === "overrun" || [...event.tables].some((table) => table !== "underlay")) this.#mark(true);
+    const tables = event.kind === "overrun" ? tableNames : [...event.tables].filter((table) => table !== "underlay");
+    if (event.kind === "overrun") this.#overruns++;
+    this.#doubt(tables);
+    if (tables.length > 0) this.#mark();
     if (moved) this.#options.underlayMoved?.();
   }
 
@@ -268,6 +305,7 @@ class KernelReconciler implements Reconciler {
         this.#sayOnce("more failures", `${this.#failures.size - logged} more kernel rows cannot be written; "podway status" lists them.`);
         return;
       }
+      if (fault.code === waitsCode) continue;
       this.#sayOnce(key, fault.text);
       logged++;
     }

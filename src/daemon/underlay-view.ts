@@ -15,7 +15,9 @@ const retryMillis = 1000;
 export class UnderlayView {
   readonly #kernel: Kernel;
   readonly #telemetry: Telemetry;
-  #paths = new Map<Ip, UnderlayPath | undefined>();
+  /** What was answered last, and of which targets. */
+  #answer: Underlay | undefined;
+  #asked: ReadonlySet<Ip> = new Set();
 
   constructor(kernel: Kernel, telemetry: Telemetry) {
     this.#kernel = kernel;
@@ -23,14 +25,20 @@ export class UnderlayView {
   }
 
   async get(targets: ReadonlySet<Ip>, afresh: boolean): Promise<Underlay> {
-    const known = afresh ? new Map<Ip, UnderlayPath | undefined>() : this.#paths;
-    const answer = await this.#ask([...targets].filter((target) => !known.has(target)));
-    const next = new Map<Ip, UnderlayPath | undefined>();
-    for (const target of targets) next.set(target, answer.paths.get(target) ?? known.get(target));
-    this.#paths = next;
-    const paths = new Map<Ip, UnderlayPath>();
-    for (const [target, path] of next) if (path) paths.set(target, path);
-    return { ...answer, paths };
+    if (afresh || this.#answer === undefined) {
+      this.#asked = new Set(targets);
+      return (this.#answer = await this.#ask([...targets]));
+    }
+    const news = [...targets].filter((target) => !this.#asked.has(target));
+    if (news.length === 0 && targets.size === this.#asked.size) return this.#answer;
+    const answer = news.length === 0 ? this.#answer : await this.#ask(news),
+      paths = new Map<Ip, UnderlayPath>();
+    for (const target of targets) {
+      const path = answer.paths.get(target) ?? this.#answer.paths.get(target);
+      if (path) paths.set(target, path);
+    }
+    this.#asked = new Set(targets);
+    return (this.#answer = { ...answer, paths });
   }
 
   async #ask(targets: readonly Ip[]): Promise<Underlay> {

@@ -14,7 +14,7 @@ export interface Planned {
   readonly notes: readonly Note[];
 }
 
-type Growing = { readonly [T in TableName]: Map<string, Rows[T]> };
+type Growing = { [T in TableName]: Map<string, Rows[T]> };
 
 /** Collects rows; the first to claim a key keeps it, and a second claim with another value is told, not obeyed. */
 export class FabricBuilder {
@@ -22,11 +22,21 @@ export class FabricBuilder {
   readonly #notes: Note[] = [];
 
   add<T extends TableName>(table: T, row: Rows[T]): void {
-    const rows = this.#tables[table] as Map<string, Rows[T]>,
-      key = keyOf[table](row);
+    this.addKeyed(table, keyOf[table](row), row);
+  }
+
+  /** As `add`, of a row whose key is known: `key` is `keyOf` of it. */
+  addKeyed<T extends TableName>(table: T, key: string, row: Rows[T]): void {
+    const rows = this.#tables[table] as Map<string, Rows[T]>;
     const held = rows.get(key);
     if (held === undefined) rows.set(key, row);
     else if (!sameRow[table](row, held)) this.say(note("warn", "fabric.conflict", conflictText(table, key, describeRow[table](held), describeRow[table](row))));
+  }
+
+  /** Adds a whole table. The first is taken as it is and added to, so it is the caller's no more. */
+  addTable<T extends TableName>(table: T, from: ReadonlyMap<string, Rows[T]>): void {
+    if (this.#tables[table].size === 0) this.#tables[table] = from as Growing[T];
+    else for (const [key, row] of from) this.addKeyed(table, key, row);
   }
 
   say(said: Note): void {
@@ -38,12 +48,12 @@ export class FabricBuilder {
   }
 }
 
-/** One fabric out of several planners' (pools stand side by side on a node), with all their notes. */
+/** One fabric out of several planners' (pools stand side by side on a node), with all their notes. It takes the parts over. */
 export function mergePlanned(parts: readonly Planned[]): Planned {
   const all = new FabricBuilder();
   for (const part of parts) {
     for (const said of part.notes) all.say(said);
-    for (const table of tableNames) addAll(all, table, part.fabric);
+    for (const table of tableNames) all.addTable(table, part.fabric[table] as ReadonlyMap<string, Rows[TableName]>);
   }
   return all.done();
 }
@@ -81,8 +91,4 @@ function sameHop(a: Hop, b: Hop): boolean {
 
 function conflictText(table: TableName, key: string, held: string, claimed: string): string {
   return `${table} ${key} is wanted twice: "${held}" is kept, "${claimed}" is not written; the pools or peers that ask for both must be told apart.`;
-}
-
-function addAll<T extends TableName>(into: FabricBuilder, table: T, from: Fabric): void {
-  for (const row of (from[table] as ReadonlyMap<string, Rows[T]>).values()) into.add(table, row);
 }

@@ -8,6 +8,9 @@ import { type Fabric, sameRow } from "./fabric.ts";
 
 export type Deltas = { readonly [T in TableName]: Delta<Rows[T]> };
 
+/** Of a large table, so many rows are one stage: what a stage needs in one go, the event loop waits for. */
+const stageRows = 2048;
+
 export function newDeltas(): Deltas {
   return {
     sysctl: new Delta(sameRow.sysctl),
@@ -39,7 +42,7 @@ export function didChange(deltas: Deltas, change: RowChange): void {
 }
 
 /**
- * The stages of a pass, each the changes of one table. Every stage is worked out when it is asked for, so what the stages
+ * The stages of a pass, each changes of one table. Every stage is worked out when it is asked for, so what the stages
  * before it did (or a new look after a device was replaced) is taken in. Sysctls are never removed: we do not know what
  * they were, and others may have come to rest on them.
  */
@@ -67,6 +70,12 @@ function* stage(
   table: TableName,
   rows: Iterable<{ readonly key: string; readonly before: unknown; readonly after: unknown }>,
 ): Generator<readonly RowChange[]> {
-  const changes = Array.from(rows, (row) => ({ table, ...row }) as RowChange);
-  if (changes.length > 0) yield changes;
+  const changes = Array.from(rows, ({ key, before, after }) => ({ table, key, before, after }) as RowChange);
+  for (let from = 0; from < changes.length; from += stageRows) yield changes.slice(from, from + stageRows);
+}
+
+/** The devices that the row of a change to write rests on. */
+export function devicesOf(change: RowChange): readonly string[] {
+  if (change.after === undefined || change.table === "sysctl" || change.table === "link") return [];
+  return change.table === "route" ? change.after.hops.map((hop) => hop.device) : [change.after.device];
 }

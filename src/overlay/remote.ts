@@ -39,7 +39,9 @@ export function remoteLeases(plan: PoolPlan): readonly Lease[] {
     if (held === undefined || held.createRevision < lease.createRevision) newest.set(lease.cidr, lease);
   }
   const others = [...newest.values()].filter((lease) => lease.node !== plan.self.node && lease.cidr !== plan.own);
-  return others.toSorted((a, b) => (a.createRevision < b.createRevision ? -1 : a.createRevision > b.createRevision ? 1 : 0));
+  // As numbers (revisions stay below 2^53): comparing bigints takes several times as long.
+  const aged = others.map((lease) => ({ lease, age: Number(lease.createRevision) }));
+  return aged.sort((a, b) => a.age - b.age).map(({ lease }) => lease);
 }
 
 /** The underlay address of that family a lease's node is reached by. */

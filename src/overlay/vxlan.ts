@@ -9,6 +9,7 @@
  * difference; a device that is deleted comes back with all its rows because they are all still wanted.
  */
 import { familyOf, type Ip, type Mac } from "#base/ip.ts";
+import { type FdbRow, keyOf, type NeighbourRow, type RouteRow } from "#base/kernel-row.ts";
 import type { Lease } from "#base/lease.ts";
 import { note } from "#base/note.ts";
 import type { Underlay } from "#base/underlay.ts";
@@ -93,10 +94,35 @@ function addTunnel(into: FabricBuilder, plan: PoolPlan, lease: Lease, { device, 
   }
   macs.set(mac, lease);
   tunnelled.push(destination);
-  const gateway = firstAddress(lease.cidr);
-  into.add("neighbour", { device, address: gateway, mac });
-  into.add("fdb", { device, mac, destination });
-  into.add("route", { prefix: lease.cidr, metric: plan.metric, hops: [{ device, gateway, onlink: true }] });
+  const rows = tunnelRows(lease, { device, mac, destination, metric: plan.metric });
+  into.addKeyed("neighbour", rows.neighbourKey, rows.neighbour);
+  into.addKeyed("fdb", rows.fdbKey, rows.fdb);
+  into.addKeyed("route", rows.routeKey, rows.route);
+}
+
+interface TunnelRows {
+  readonly neighbour: NeighbourRow;
+  readonly neighbourKey: string;
+  readonly fdb: FdbRow;
+  readonly fdbKey: string;
+  readonly route: RouteRow;
+  readonly routeKey: string;
+}
+
+/** The rows of leases that are planned again and again: of five thousand, one changes. Only a shorter way to what would be made anew. */
+const made = new WeakMap<Lease, TunnelRows>();
+
+function tunnelRows(lease: Lease, way: { readonly device: string; readonly mac: Mac; readonly destination: Ip; readonly metric: number }): TunnelRows {
+  const { device, mac, destination, metric } = way,
+    held = made.get(lease);
+  if (held?.fdb.device === device && held.fdb.mac === mac && held.fdb.destination === destination && held.route.metric === metric) return held;
+  const address = firstAddress(lease.cidr),
+    neighbour = { device, address, mac },
+    fdb = { device, mac, destination },
+    route = { prefix: lease.cidr, metric, hops: [{ device, gateway: address, onlink: true }] };
+  const rows = { neighbour, neighbourKey: keyOf.neighbour(neighbour), fdb, fdbKey: keyOf.fdb(fdb), route, routeKey: keyOf.route(route) };
+  made.set(lease, rows);
+  return rows;
 }
 
 /** The least MTU of the ways to the other ends less the outer headers; of our own address's device while there are none. */

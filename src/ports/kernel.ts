@@ -33,6 +33,8 @@ export type KernelEvent =
 export interface Kernel {
   /** Everything of ours. `sysctls`: the paths to read; those that do not exist are left out. */
   look(sysctls: Iterable<string>): Promise<Tables>;
+  /** These tables alone, and those that cost nothing beside them. */
+  look(sysctls: Iterable<string>, only: ReadonlySet<TableName>): Promise<Partial<Tables>>;
   /** The changes that failed, each with its reason. Rejects only if the kernel cannot be spoken to at all. */
   apply(changes: readonly RowChange[]): Promise<readonly KernelFailure[]>;
   /** What lies beneath, and the way to each target. */

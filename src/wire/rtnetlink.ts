@@ -1,6 +1,6 @@
 /** rtnetlink (linux/rtnetlink.h): message types, and the small pieces the files rtnetlink-*.ts share. */
 import { ipBytes, type Family, type Ip, printIp } from "#base/ip.ts";
-import { fixed } from "./netlink.ts";
+import { decoding, eachAttribute, fixed, i32, type NetlinkMessage } from "./netlink.ts";
 
 export const rtm = {
   newLink: 16,
@@ -38,3 +38,19 @@ export function readIp(bytes: Uint8Array, start: number, size: number): Ip {
   const at = fixed(start, size, length);
   return printIp(bytes.subarray(at, at + length));
 }
+
+/**
+ * Whether an RTM_NEWNETCONF (netconfmsg: family 1, pad 3; NETCONFA_IFINDEX first) is of the switch for all devices: one is sent for each device
+ * beside it, and for each that is made.
+ */
+export function netconfIsAll(bytes: Uint8Array, { start, end }: NetlinkMessage): boolean {
+  let index = 0;
+  const read = decoding("netconf", () =>
+    eachAttribute(bytes, start + 4, end, (type, at, size) => {
+      if (type === netconfIndex) index = i32(bytes, fixed(at, size, 4));
+    }),
+  );
+  return !read.ok || index === allDevices;
+}
+const netconfIndex = 1; // NETCONFA_IFINDEX
+const allDevices = -1; // NETCONFA_IFINDEX_ALL
