@@ -161,7 +161,7 @@ export interface PodSettings {
   };
   /** Names, or beginnings that end in `*`; empty: everybody. */
   readonly namespaces: readonly string[];
-  /** Namespace (`*`: each one not named) → addresses on one node. */
+  /** Namespace (`*`: each one not named) → addresses on all nodes. */
   readonly quota: Readonly<Record<string, number>>;
   /** Selector over the labels of a request: who is given this pool without asking for it. */
   readonly select?: string | undefined;
@@ -171,8 +171,6 @@ export interface PodSettings {
   readonly keepSeconds: number;
   /** A kept address is given back to its owner on other nodes too. */
   readonly roam?: boolean | undefined;
-  /** Link on which an address may be in use: it is asked for there before it is handed out. */
-  readonly probe?: string | undefined;
   /** Share of addresses in use, in percent, from which on it is said. */
   readonly alarmPercent: number;
 }

@@ -78,7 +78,7 @@ export const PodPool = z.strictObject({
   quota: z
     .record(Namespaces, z.int().min(0))
     .prefault({})
-    .meta({ description: "Namespace → how many addresses it may have on one node; `*` for each namespace that is not named." }),
+    .meta({ description: "Namespace → how many addresses it may have on all nodes (counted within a second); `*` for each that is not named." }),
   select: Selected.optional().meta({
     description:
       "Selector over a pod's labels (and `namespace`, `network`): pods it fits have addresses of this pool without asking; the first that fits counts.",
@@ -93,14 +93,9 @@ export const PodPool = z.strictObject({
     .default(false)
     .meta({
       description:
-        "A freed address waits for its owner on every node: the owner's next pod has it back wherever it runs, and while the last one is still there it waits. " +
+        "A freed address waits for its owner on every node: the next pod has it back wherever it runs, and while the last one is still there it waits. " +
         "For owners with one pod at a time.",
     }),
-  probe: z
-    .string()
-    .regex(/^[^\s/:]{1,15}$/, "the name of a network device")
-    .optional()
-    .meta({ description: "Device on whose link (macvlan's, a bridge's) addresses may be in use: each is asked for there (ARP, ND) before it is handed out." }),
   alarm: z.int().min(1).max(100).default(90).meta({ description: "Percent of a node's addresses in use from which on it is said." }),
 });
 

@@ -37,7 +37,6 @@ import { fitsQuery, linkNames, viewAddress, viewAllocation, viewAttachment, view
 import { findDifferences, registerPodGauges } from "./pod-watch.ts";
 import { keysOf } from "./pod-lists.ts";
 import type { PodRouting } from "./pod-routing.ts";
-import { readRoutes } from "./pod-routes.ts";
 import type { PodRoaming } from "./pod-roaming.ts";
 import { nothingBrought } from "./roam-keeper.ts";
 
@@ -57,6 +56,8 @@ export interface PodPartOptions {
   readonly settings: NodeSettings;
   readonly telemetry: Telemetry;
   readonly roaming: Pick<PodRoaming, "bring" | "isOurs" | "force" | "forced" | "audit">;
+  /** How many addresses of a pool a namespace has on other nodes. */
+  readonly elsewhere: (pool: string, namespace: string) => number;
   /** Addresses of a CIDR that the store knows as taken, by index: asked for a CIDR of which the journal has nothing. */
   readonly former: (pool: string, cidr: Prefix) => Promise<readonly number[]>;
   /** Seconds of the wall clock. */
@@ -245,7 +246,9 @@ export class PodPart implements PodControl {
     return mtuOf(this.#pool(pool), { mtu: this.#uplinkMtu, family: familyOf(this.#settings.address) });
   }
   #configure(): void {
-    this.#machine.configure(this.#settings.pools.map((pool) => podPool(pool, this.#known(pool.name))));
+    this.#machine.configure(
+      this.#settings.pools.map((pool) => podPool(pool, this.#known(pool.name), (namespace) => this.#options.elsewhere(pool.name, namespace))),
+    );
   }
 
   /** The CIDR held in a pool, once all is known that was handed out of it before. */
@@ -315,11 +318,12 @@ export class PodPart implements PodControl {
   async #attach(key: PodKey, request: AttachRequest): Answered<AttachmentView> {
     const { links } = this.#options;
     if (links === undefined) return failed(noKernel);
-    const routes = readRoutes(request.routes);
-    if (!routes.ok) return routes;
     const had = this.#machine.of(key);
-    if (had.length > 0 && (await links.seeNode(linkNames(key).hostDevice)) !== undefined && had[0]!.link?.netns === (request.netns ?? null))
-      return ok(viewAttachment(this.#settings.pools, had));
+    if (had.length > 0 && had[0]!.link?.netns === (request.netns ?? null)) {
+      const view = viewAttachment(this.#settings.pools, had);
+      // A daemon that was killed may have left half of it.
+      if ((await findDifferences(links, view, {})).length === 0) return ok(view);
+    }
     const mtu = request.mtu ?? this.#mtu(had[0]?.pool ?? request.pools?.[0] ?? this.#settings.pools[0]?.name ?? "");
     const link = readLink(request, mtu);
     if (!link.ok) return link;
@@ -327,10 +331,7 @@ export class PodPart implements PodControl {
     if (taken !== undefined) return failed(taken);
     const records = await this.#takeUnused(links, request, link.value);
     if (!records.ok) return records;
-    const view = {
-      ...viewAttachment(this.#settings.pools, records.value),
-      ...(routes.value !== undefined && { routes: routes.value(records.value, this.#settings.pools) }),
-    };
+    const view = viewAttachment(this.#settings.pools, records.value);
     const fault = await this.#link(links, view, records.value);
     if (fault === undefined) return ok(view);
     await this.#detach(key);

@@ -80,7 +80,8 @@ export class PodPorts {
   /** Keeps ports from others until `follow` says what became of it. A fault names who has one of them. */
   claim(key: PodKey, ports: readonly PodPort[] = []): CallerFault | undefined {
     for (const other of this.#holders.values()) {
-      const clash = keyText(other.key) === keyText(key) ? undefined : ports.find((port) => other.ports.some((held) => overlaps(port, held)));
+      // podman asks for a container's ports with each of its networks; the first leads to it, and the next once that is gone.
+      const clash = other.key.containerId === key.containerId ? undefined : ports.find((port) => other.ports.some((held) => overlaps(port, held)));
       if (clash === undefined) continue;
       const whose = `container ${other.key.containerId} (${other.key.ifname})`;
       return callerFault("attach.port-taken", `${portText(clash)} of this node leads to ${whose} already; choose another port, or remove that one first`);

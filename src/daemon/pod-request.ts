@@ -2,6 +2,7 @@
 import { type CallerFault, callerFault, failed, ok, type Outcome } from "#base/fault.ts";
 import { type Ip, type Mac, parseIp, parseMac } from "#base/ip.ts";
 import type { PodKey, PodRecord, PodRequest } from "#ipam/pod-terms.ts";
+import { readRoutes } from "./pod-routes.ts";
 import { readBandwidth, readPorts } from "./pod-ports.ts";
 import type { AllocateRequest, AttachmentKey, AttachRequest } from "./pod-control.ts";
 
@@ -50,9 +51,14 @@ export function readAllocation(request: AllocateRequest): Outcome<Omit<PodReques
 }
 
 /** What an attachment adds to its addresses' records. */
-export function readLink({ netns, gateways, portMappings, bandwidth }: AttachRequest, mtu: number): Outcome<NonNullable<PodRecord["link"]>, CallerFault> {
+export function readLink(
+  { netns, gateways, routes, portMappings, bandwidth }: AttachRequest,
+  mtu: number,
+): Outcome<NonNullable<PodRecord["link"]>, CallerFault> {
   const read = readAddresses(gateways ?? []);
   if (!read.ok) return read;
+  const asked = readRoutes(routes);
+  if (!asked.ok) return asked;
   const ports = readPorts(portMappings),
     rates = readBandwidth(bandwidth);
   if (!ports.ok) return ports;
@@ -61,6 +67,7 @@ export function readLink({ netns, gateways, portMappings, bandwidth }: AttachReq
     netns: netns ?? null,
     mtu,
     ...(read.value.length > 0 && { gateways: read.value }),
+    ...(asked.value !== undefined && { routes: asked.value }),
     ...(ports.value.length > 0 && { ports: ports.value }),
     ...((rates.value.ingress ?? rates.value.egress) !== undefined && { bandwidth: rates.value }),
   });

@@ -57,6 +57,7 @@ export class PodRoaming {
       audit,
       node: settings.node,
       hold: (pool) => leases.holdOf(pool),
+      holds: (pool) => this.#own.get(pool)?.cidr !== undefined,
       alive: () => leases.alive(),
       holdSeconds: () => streams.settings$.value.lease.holdSeconds,
       changed: () => this.#publish(),

@@ -5,17 +5,17 @@ import { parsePrefix, prefixFamily } from "#base/prefix.ts";
 import type { PoolSettings } from "#base/settings.ts";
 import type { PodRecord } from "#ipam/pod-terms.ts";
 import type { AttachRequest } from "./pod-control.ts";
-import { gatewayOf, type PodRoute } from "./pod-rules.ts";
+import { gatewayFor, type PodRoute } from "./pod-rules.ts";
 
 const routesMost = 64;
 
-/** A function of the addresses that were given, since gateways follow those; undefined if the caller asks for none. */
-export function readRoutes(
-  asked: AttachRequest["routes"],
-): Outcome<((records: readonly PodRecord[], pools: readonly PoolSettings[]) => readonly PodRoute[]) | undefined, CallerFault> {
+type LinkRoutes = NonNullable<NonNullable<PodRecord["link"]>["routes"]>;
+
+/** Undefined if the caller asks for none. */
+export function readRoutes(asked: AttachRequest["routes"]): Outcome<LinkRoutes | undefined, CallerFault> {
   if (asked === undefined) return ok(undefined);
   if (asked.length > routesMost) return failed(callerFault("ipam.bad-request", `at most ${routesMost} routes can be asked for`));
-  const read: { readonly destination: PodRoute["destination"]; readonly gateway: PodRoute["gateway"] | undefined }[] = [];
+  const read: LinkRoutes[number][] = [];
   for (const { destination, gateway } of asked) {
     const prefix = parsePrefix(destination),
       via = gateway === undefined ? undefined : parseIp(gateway);
@@ -27,23 +27,16 @@ export function readRoutes(
           `route ${destination}${gateway === undefined ? "" : ` via ${gateway}`}: write a CIDR without host bits, and a gateway of its family`,
         ),
       );
-    read.push({ destination: prefix, gateway: via });
+    read.push({ destination: prefix, ...(via !== undefined && { gateway: via }) });
   }
-  return ok((records, pools) =>
-    read.flatMap(({ destination, gateway }) => {
-      const own = records.find(({ address }) => familyOf(address) === prefixFamily(destination));
-      if (own === undefined) return [];
-      return [
-        {
-          destination,
-          gateway:
-            gateway ??
-            gatewayOf(
-              pools.find(({ name }) => name === own.pool),
-              own.address,
-            ),
-        },
-      ];
-    }),
-  );
+  return ok(read);
+}
+
+/** With the gateways that follow from the addresses that were given; of a family that was not given there are none. */
+export function routesAsked(asked: LinkRoutes, records: readonly PodRecord[], pools: readonly PoolSettings[]): readonly PodRoute[] {
+  return asked.flatMap(({ destination, gateway }) => {
+    const own = records.find(({ address }) => familyOf(address) === prefixFamily(destination)),
+      pool = pools.find(({ name }) => name === own?.pool);
+    return own === undefined ? [] : [{ destination, gateway: gateway ?? gatewayFor(pool, own) }];
+  });
 }

@@ -25,8 +25,8 @@ const ethernetMtu = 1500;
 
 export const podSettings = (pool: PoolSettings): PodSettings => pool.pods ?? defaults;
 
-export function podPool(pool: PoolSettings, cidr: Prefix | undefined): PodPool {
-  return { name: pool.name, family: pool.family, pool: pool.cidr, cidr, active: pool.state === "active", rules: podSettings(pool) };
+export function podPool(pool: PoolSettings, cidr: Prefix | undefined, elsewhere: (namespace: string) => number): PodPool {
+  return { name: pool.name, family: pool.family, pool: pool.cidr, cidr, active: pool.state === "active", rules: podSettings(pool), elsewhere };
 }
 
 /** Pools a request is served from: those it names, those of its addresses, or the first that fits, with its pair. */

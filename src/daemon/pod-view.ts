@@ -7,6 +7,7 @@ import type { PoolSettings } from "#base/settings.ts";
 import type { PodKey, PodPool, PodRecord } from "#ipam/pod-terms.ts";
 import type { PodAddresses } from "#ipam/pods.ts";
 import type { AddressQuery, AddressView, AllocationView, AttachmentView, PoolView, WhoView } from "./pod-control.ts";
+import { routesAsked } from "./pod-routes.ts";
 import { gatewayFor, podSettings, routesOf, subnetGatewayOf } from "./pod-rules.ts";
 
 /** Names and MACs of a pod's link, made of its container and interface: the same after a crash, so what is left is found again. */
@@ -50,7 +51,7 @@ export function viewAllocation(pools: readonly PoolSettings[], records: readonly
       gateway: gatewayFor(poolOf(pools, record), record),
       subnetGateway: subnetGatewayOf(poolOf(pools, record), record.cidr),
     })),
-    routes: routesOf(pools, records),
+    routes: first.link?.routes === undefined ? routesOf(pools, records) : routesAsked(first.link.routes, records, pools),
     dns: {
       nameservers: [...new Set(dns.flatMap((each) => each.nameservers))],
       domain: dns.find((each) => each.domain !== undefined)?.domain ?? null,

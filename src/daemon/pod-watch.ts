@@ -30,11 +30,16 @@ export async function findDifferences(
 }
 
 export function registerPodGauges(telemetry: Telemetry, pools: () => readonly PoolView[]): void {
-  const sum = (field: "used" | "free" | "capacity" | "quarantined" | "kept") => () => pools().reduce((total, pool) => total + pool[field], 0);
-  telemetry.gauge("podway_pod_addresses_used", "Pod addresses of this node that containers have.", sum("used"));
-  telemetry.gauge("podway_pod_addresses_free", "Pod addresses of this node that can be handed out.", sum("free"));
-  telemetry.gauge("podway_pod_addresses_kept", "Pod addresses of this node kept for their owners.", sum("kept"));
-  telemetry.gauge("podway_pod_addresses_quarantined", "Pod addresses of this node in quarantine.", sum("quarantined"));
-  telemetry.gauge("podway_pod_addresses_capacity", "Pod addresses of this node in all.", sum("capacity"));
-  telemetry.gauge("podway_pod_pool_alarms", "Pools of this node above their alarm mark.", () => pools().filter(({ alarm }) => alarm !== null).length);
+  const each = (field: "used" | "free" | "capacity" | "quarantined" | "kept" | "cooling" | "reserved") => () =>
+    pools().map((pool) => ({ labels: { pool: pool.name }, value: pool[field] }));
+  telemetry.gauge("podway_pod_addresses_used", "Pod addresses of this node that containers have.", each("used"));
+  telemetry.gauge("podway_pod_addresses_free", "Pod addresses of this node that can be handed out.", each("free"));
+  telemetry.gauge("podway_pod_addresses_kept", "Pod addresses of this node kept for their owners.", each("kept"));
+  telemetry.gauge("podway_pod_addresses_quarantined", "Pod addresses of this node in quarantine.", each("quarantined"));
+  telemetry.gauge("podway_pod_addresses_capacity", "Pod addresses of this node in all.", each("capacity"));
+  telemetry.gauge("podway_pod_addresses_cooling", "Pod addresses of this node that were freed a moment ago.", each("cooling"));
+  telemetry.gauge("podway_pod_addresses_reserved", "Pod addresses of this node that an operator keeps.", each("reserved"));
+  telemetry.gauge("podway_pod_pool_alarm", "1 for a pool of which this node's part is above its alarm mark.", () =>
+    pools().map(({ name, alarm }) => ({ labels: { pool: name }, value: alarm === null ? 0 : 1 })),
+  );
 }

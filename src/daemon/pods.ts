@@ -12,6 +12,7 @@ import { PodBook } from "./pod-book.ts";
 import type { AddressClaims } from "./address-claims.ts";
 import type { LeaseDriver } from "./lease-driver.ts";
 import { PodMirror } from "./pod-mirror.ts";
+import { PodTenants } from "./pod-tenants.ts";
 import { PodPart } from "./pod-part.ts";
 import { PodRoaming } from "./pod-roaming.ts";
 import { followPodSpool, makePodSpool, type PodSpoolOptions } from "./pod-spool.ts";
@@ -63,7 +64,9 @@ export async function openPods(
     const links = new PodLinks();
     const former = (pool: string, cidr: Prefix): Promise<readonly number[]> => mirror.read(pool, cidr, stopping.signal);
     const ports = new PodPorts({ want: (all) => streams.ports$.next(all), settled: (millis) => filter?.settled(millis) ?? Promise.resolve(noFilter) });
-    const part = new PodPart({ book, links, routing: router, ports, settings, telemetry, roaming, former, wallSeconds });
+    const tenants = new PodTenants(settings.node, () => streams.leases$.value),
+      elsewhere = (pool: string, namespace: string): number => tenants.elsewhere(pool, namespace);
+    const part = new PodPart({ book, links, routing: router, ports, settings, telemetry, roaming, elsewhere, former, wallSeconds });
     part.uplink(await links.mtuOf(settings.address));
     const spool: PodSpoolOptions = {
       path: join(stateDirectory, "cni-spool"),
@@ -78,7 +81,7 @@ export async function openPods(
       async run(signal, ready) {
         ready();
         signal.addEventListener("abort", () => stopping.abort(), { once: true });
-        await Promise.all([mirror.run(signal), followPodSpool(spool, signal), roaming.run(signal)]);
+        await Promise.all([mirror.run(signal), followPodSpool(spool, signal), roaming.run(signal), tenants.run(store, signal)]);
         await book.close();
         links.close();
       },

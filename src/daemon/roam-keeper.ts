@@ -40,6 +40,8 @@ export interface RoamParts {
   readonly node: string;
   /** Undefined: this node holds no CIDR of the pool now. */
   readonly hold: (pool: string) => RoamHold | undefined;
+  /** Whether this node has a CIDR of the pool, also in doubt. */
+  readonly holds: (pool: string) => boolean;
   /** Nodes whose daemon is present. */
   readonly alive: () => ReadonlySet<string>;
   /** Hold time of leases. */
@@ -47,6 +49,8 @@ export interface RoamParts {
   readonly wallSeconds: () => number;
   /** What is used here of other nodes' CIDRs, and what is used here no more, may have changed. */
   readonly changed: () => void;
+  /** How long a pod waits for the one before it; 10 s if left out. */
+  readonly handOverMillis?: number;
   /** Connections through an address that is somewhere else now are to be forgotten. */
   readonly flush: (addresses: readonly Ip[]) => void;
 }
@@ -102,21 +106,23 @@ export class RoamKeeper {
   reconsider(): void {
     for (const record of this.#parts.book.machine.records()) if (this.#concerns(record)) this.#mark(record.address);
     for (const claim of this.#parts.claims.all()) this.#mark(claim.address);
-    for (const address of this.#confirmed) if (this.#holdOf(this.#parts.book.machine.at(address)?.pool) === undefined) this.#confirmed.delete(address);
+    for (const address of this.#confirmed) if (!this.#parts.holds(this.#parts.book.machine.at(address)?.pool ?? "")) this.#confirmed.delete(address);
     this.#parts.changed();
   }
 
   /** Addresses used here that lie in no CIDR of this node: to be announced one by one. */
   visiting(): readonly PodRecord[] {
-    return [...this.#parts.book.machine.records()].filter(
-      (record) =>
-        record.state === "used" && !this.#isHome(record) && this.mayUse(record.address) && this.#parts.claims.at(record.address)?.node === this.#parts.node,
-    );
+    return [...this.#parts.book.machine.records()].filter((record) => record.state === "used" && !this.#isHome(record) && this.mayUse(record.address));
   }
-  /** False for what another node's claim counts on, and for what lies elsewhere while this node holds nothing. */
+  /** False for what another node's claim counts on, and for what lies elsewhere once this node holds nothing or its claim there ended. */
   mayUse(address: Ip): boolean {
-    const record = this.#parts.book.machine.at(address);
-    return !this.#lost.has(address) && (record === undefined || this.#isHome(record) || record.owner === undefined || this.#holdOf(record.pool) !== undefined);
+    const { book, claims, node, holds } = this.#parts,
+      record = book.machine.at(address),
+      claim = claims.at(address);
+    if (this.#lost.has(address) || (claim?.state === "held" && claim.node !== node)) return false;
+    if (record?.owner === undefined || this.#isHome(record)) return true;
+    // Until the store has told its claims, the journal's word stands: only who is evicted loses what it holds.
+    return holds(record.pool) && (!claims.isKnown || claim?.node === node || this.#confirmed.has(address));
   }
 
   /** The addresses of the request's owner that wait for it, on whatever node, taken over; none if none does, or none can be had now. */
@@ -232,7 +238,7 @@ export class RoamKeeper {
       pool = this.#pools().find(({ name }) => name === (record?.pool ?? claim?.pool)),
       hold = this.#holdOf(pool?.name);
     if (claim?.node === node && claim.state === "held" && hold !== undefined) this.#confirmed.add(address);
-    else if (claim !== undefined || hold === undefined) this.#confirmed.delete(address);
+    else if (claim !== undefined) this.#confirmed.delete(address);
     const isHome = pool?.cidr !== undefined && contains(pool.cidr, address);
     return { record, claim, isHome, rules: pool?.rules, node, hold, isConfirmed: this.#confirmed.has(address), restSeconds: holdSeconds() };
   }
@@ -249,7 +255,7 @@ export class RoamKeeper {
   }
 
   async #bringOne(pool: string, owner: string, asked: readonly Ip[], locked: Ip[]): Promise<Outcome<PodClaimed | undefined>> {
-    const until = performance.now() + roamLimits.handOverMillis;
+    const until = performance.now() + (this.#parts.handOverMillis ?? roamLimits.handOverMillis);
     for (;;) {
       const found = this.#parts.claims.ofOwner(pool, owner).filter(({ address }) => asked.length === 0 || asked.includes(address)),
         waiting = found.filter(({ state, until: end = 0 }) => state === "kept" && end > this.#parts.wallSeconds()),

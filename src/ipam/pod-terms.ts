@@ -15,6 +15,8 @@ export interface PodPool {
   readonly active: boolean;
   /** Whether addresses may be handed out at all now; an own CIDR that is in doubt still may. */
   readonly rules: PodRules;
+  /** Addresses of the pool that a namespace has on other nodes, as last heard. */
+  readonly elsewhere?: (namespace: string) => number;
 }
 
 export interface PodRules {
@@ -26,7 +28,7 @@ export interface PodRules {
   readonly reserve: readonly IpRange[];
   /** Names, or beginnings that end in `*`; empty: everybody. */
   readonly namespaces: readonly string[];
-  /** Namespace → how many addresses on this node; `*` for each one not named. */
+  /** Namespace → how many addresses on all nodes; `*` for each one not named. */
   readonly quota: Readonly<Record<string, number>>;
   readonly coolDownSeconds: number;
   /** How long a freed address waits for its owner; 0: not at all. */
@@ -59,6 +61,8 @@ export interface PodRecord {
     readonly netns: string | null;
     readonly mtu: number;
     readonly gateways?: readonly Ip[];
+    /** In the pod, instead of its pools'; without a gateway: through the pod's own. */
+    readonly routes?: readonly { readonly destination: Prefix; readonly gateway?: Ip }[];
     readonly ports?: readonly PodPort[];
     readonly bandwidth?: PodBandwidth;
   };

@@ -268,9 +268,13 @@ export class PodAddresses {
     if (!permits(rules.namespaces, namespace))
       return callerFault("ipam.not-permitted", `pool ${name} is not for ${namespace === undefined ? "pods without a namespace" : `namespace ${namespace}`}`);
     const limit = namespace === undefined ? undefined : (rules.quota[namespace] ?? rules.quota["*"]);
-    const used = this.#tenants.get(`${name} ${namespace}`) ?? 0;
+    const here = this.#tenants.get(`${name} ${namespace}`) ?? 0,
+      used = here + (namespace === undefined ? 0 : (pool.elsewhere?.(namespace) ?? 0));
     if (limit === undefined || used < limit) return undefined;
-    return callerFault("ipam.quota", `namespace ${namespace} has ${used} addresses of pool ${name} on this node, which is its quota; raise it or release some`);
+    return callerFault(
+      "ipam.quota",
+      `namespace ${namespace} has ${used} addresses of pool ${name} (${here} on this node), which is its quota; raise it or release some`,
+    );
   }
 
   #asked(address: Ip, pool: PodPool, { owner }: PodRequest): Outcome<Ip> {

@@ -1,4 +1,6 @@
 /** Three daemons and an etcd: an owner's address follows its pods from node to node, and no fault gives it to two. */
+import { spawn } from "node:child_process";
+import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { kernelMissing, Namespace } from "../contract/kernel-netns.ts";
 import { until } from "./daemon-process.ts";
@@ -7,7 +9,7 @@ import { type RoamingNode, RoamingWorld } from "./roaming-world.ts";
 const document = `asn: 64512
 lease: { hold: 30s, liveness: 3s }
 pools:
-  - { name: routed, cidr: 10.42.0.0/16, backend: bgp, pods: { roam: true, coolDown: 1s } }
+  - { name: routed, cidr: 10.42.0.0/16, backend: bgp, pods: { roam: true, coolDown: 1s, quota: { team: 2 } } }
   - { name: overlay, cidr: 10.43.0.0/16, backend: vxlan, vni: 42, crossSubnet: false, pods: { roam: true, coolDown: 1s } }
 nodes:
   n1: { address: 10.0.0.1 }
@@ -82,6 +84,69 @@ describe.skipIf(kernelMissing !== undefined)(`addresses that follow their owners
         await node.detach(`${id}-${pool}`);
     }, 60_000);
   }
+
+  it("pinged 50 times a second while it moves, it answers but for the moment it is nowhere", async () => {
+    const owner = "shop/pinged-0",
+      watcher = await attach(n3, "pinger", 2, { pools: ["routed"] }),
+      address = await attach(n1, "from", 0, { pools: ["routed"], owner });
+    await claimed(address, "held by n1");
+    await until("the third reaches it", () => pings(2, address));
+    const everyMillis = 20,
+      pinging = spawn("ip", ["netns", "exec", pods[2]!.name, "ping", "-D", "-n", "-i", String(everyMillis / 1000), "-c", "150", "-W", "1", address]);
+    const answers: { readonly number: number; readonly at: number }[] = [];
+    createInterface({ input: pinging.stdout }).on("line", (line) => {
+      const found = /^\[([\d.]+)\].*icmp_seq=(\d+).*time=([\d.]+) ms/.exec(line);
+      if (found) answers.push({ number: Number(found[2]), at: Number(found[1]) * 1000 - Number(found[3]) });
+    });
+    await until("pings are answered", () => answers.length > 20);
+    const left = Date.now();
+    await n1.detach("from");
+    expect(await attach(n2, "to", 1, { pools: ["routed"], owner })).toBe(address);
+    const came = Date.now();
+    await new Promise((resolve) => pinging.once("close", resolve));
+    const has = new Set(answers.map(({ number }) => number)),
+      origin = answers[0]!.at - answers[0]!.number * everyMillis;
+    // ping keeps its pace by the clock: when the lost ones were sent follows from the answered ones around them.
+    const sentAt = (number: number): number => {
+      const before = answers.findLast((answer) => answer.number < number)!;
+      return before.at + (number - before.number) * everyMillis;
+    };
+    const lost = Array.from({ length: 150 }, (_, i) => i + 1).filter((number) => !has.has(number));
+    const outside = lost.map(sentAt).filter((at) => at < left - 2 * everyMillis || at > came + 5 * everyMillis);
+    expect([origin > 0, lost.length < 100, outside]).toEqual([true, true, []]);
+    await n2.detach("to");
+    await n3.detach("pinger");
+    expect(watcher).not.toBe(address);
+  }, 60_000);
+
+  it("a namespace's quota counts on all nodes; routes asked for are the attachment's; a pod that vanished leaves no route behind that fails", async () => {
+    const ask = { pools: ["routed"], namespace: "team" };
+    expect([(await n1.allocate("q1", ask)).status, (await n2.allocate("q2", ask)).status]).toEqual([200, 200]);
+    await until("n3 has heard of both", async () => {
+      const reply = await n3.allocate("q3", ask);
+      await n3.ask("DELETE", "/v1/addresses?containerId=q3&ifname=eth0");
+      return reply.body.error?.code === "ipam.quota";
+    });
+    await n1.ask("DELETE", "/v1/addresses?containerId=q1&ifname=eth0");
+    await until("one is free again", async () => (await n3.allocate("q3", ask)).status === 200);
+    for (const [node, id] of [
+      [n2, "q2"],
+      [n3, "q3"],
+    ] as const)
+      await node.ask("DELETE", `/v1/addresses?containerId=${id}&ifname=eth0`);
+
+    const routes = [{ destination: "10.0.0.0/8" }, { destination: "192.0.2.0/24", gateway: "10.9.9.9" }];
+    const made = await n1.attach("routes", pods[0]!, { pools: ["overlay"], routes });
+    expect(made.body.routes).toEqual([{ destination: "10.0.0.0/8", gateway: "169.254.1.1" }, routes[1]]);
+    const checked = await n1.ask("POST", "/v1/attachments/check", { containerId: "routes", ifname: "eth0" });
+    expect([checked.status, (checked.body as { routes: unknown }).routes]).toEqual([200, made.body.routes]);
+    const { address } = made.body.addresses[0]!,
+      own = async (): Promise<string> => JSON.stringify(await n1.daemon.get("/v1/kernel"));
+    expect(await own()).toContain(`${address}/32`);
+    pods[0]!.ip("link del eth0");
+    await until("its route is wanted no more", async () => !(await own()).includes(`${address}/32`));
+    await n1.detach("routes");
+  }, 60_000);
 
   it("a pod waits while the one before it is there, and has the address the moment that is gone", async () => {
     const owner = "shop/wait-0",
