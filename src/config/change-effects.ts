@@ -64,6 +64,7 @@ const keys: readonly Row[] = [
   ["peers.*.asOverride", "route refresh", "paths are sent anew; the session stays"],
   ["peers.*.allowAsIn", "route refresh", "what the peer sent is judged anew; the session stays"],
   ["peers.*.gracefulShutdown", "route refresh", "routes are sent anew and judged anew; the session stays"],
+  ["peers.*.client", "route refresh", "its routes are asked for again, and others are told of them or no longer; the session stays"],
   ["peers.*.sendHold", "applied now", "counts from the next time the peer stops reading"],
   ["peers.*.gracefulRestart.stale", "applied now", "counts from the next restart of the peer"],
   ["peers.*.nextHopSelf", "route refresh", "routes are sent anew; the session stays"],

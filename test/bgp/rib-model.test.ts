@@ -6,7 +6,7 @@ const seeds = Number(process.env["PODWAY_SEEDS"] ?? 300),
 
 test(`${seeds} seeds: every peer is told exactly what a model of maps says, and nothing stays behind`, { timeout: 120_000 + seeds * 1000 }, () => {
   const failed: string[] = [],
-    done = { ends: 0, refreshes: 0, checks: 0, told: 0 };
+    done = { ends: 0, refreshes: 0, checks: 0, told: 0, moves: 0 };
   for (let seed = first; seed < first + seeds && failed.length < 5; seed++) {
     const model = new RibModel(seed);
     try {
@@ -21,4 +21,5 @@ test(`${seeds} seeds: every peer is told exactly what a model of maps says, and 
   expect(done.ends).toBeGreaterThan(seeds * 5);
   expect(done.refreshes).toBeGreaterThan(seeds);
   expect(done.told).toBeGreaterThan(seeds * 100);
+  expect(done.moves).toBeGreaterThan(seeds);
 });

@@ -95,7 +95,7 @@ export class RibModel {
   /** What paths were told with (RFC 7911): by prefix, peer and the peer's identifier. */
   readonly #toldIds = new Map<string, number>();
   #variant = 0;
-  readonly done = { ends: 0, refreshes: 0, checks: 0, told: 0 };
+  readonly done = { ends: 0, refreshes: 0, checks: 0, told: 0, moves: 0 };
 
   constructor(seed: number) {
     this.#random = chance(seed);
@@ -168,6 +168,7 @@ export class RibModel {
     if (n < 0.02) this.#advance(this.#pick([130_000, 310_000]));
     else if (n < 0.05) this.#flipOwn();
     else if (n < 0.06) this.#changePolicies();
+    else if (n < 0.07) this.#changeExport(peer);
     else if (!peer.isUp) {
       if (n < 0.5) this.#up(peer);
     } else if (n < 0.11) this.#down(peer, this.#is(0.6));
@@ -376,6 +377,19 @@ export class RibModel {
     }
   }
 
+  /** One peer is told by other rules than those who were told the same: no session ends, and nobody is asked for anything. */
+  #changeExport(peer: ModelPeer): void {
+    const outside = peer.settings.export.length > 0;
+    peer.settings = outside
+      ? { ...peer.settings, export: [peer.settings.export[0] === "all" ? "out" : "all"] }
+      : { ...peer.settings, nextHopSelf: peer.settings.nextHopSelf !== true };
+    if (peer.reader) peer.reader.mayRepeat = peer.reader.mayForget = true;
+    if (peer.isUp) this.done.moves++;
+    const { ask, reset } = this.world.rib.reconfigure((id) => this.#peers[id - 1]!.settings);
+    assert(ask.length + reset.length === 0, "a change of what is told asks nobody and ends no session");
+    for (const prefix of prefixes.flat()) this.#touch(prefix);
+  }
+
   #advance(millis: number): void {
     this.world.now = at(this.world.now + millis);
     for (const peer of this.#peers) {
@@ -523,7 +537,7 @@ export class RibModel {
     this.done.checks++;
     for (const { id, isUp, reader } of this.#peers) {
       if (!isUp) continue;
-      reader!.mayRepeat = false;
+      reader!.mayRepeat = reader!.mayForget = false;
       for (const family of families) {
         const want = this.#expected(id, family),
           got = reader!.routes[family];

@@ -38,8 +38,10 @@ export class ToldReader {
   readonly routes: readonly [Map<RouteName, string>, Map<RouteName, string>] = [new Map(), new Map()];
   /** Heard so far, by family; the test may look at `routes` at that moment. */
   onHeard: (what: Heard, family: FamilyIndex) => void = () => {};
-  /** True while the same may be told again: a refresh was asked for. */
+  /** True while the same may be told or withdrawn again: a refresh was asked for, or the peer is told by other rules now. */
   mayRepeat = false;
+  /** True while a refresh may leave out what was told: the peer is told by other rules now. */
+  mayForget = false;
   /** Between the beginning and the end of a refresh: what was told again. */
   readonly #again: (Set<RouteName> | undefined)[] = [undefined, undefined];
   readonly counts = { updates: 0, announced: 0, withdrawn: 0, octets: 0 };
@@ -80,7 +82,8 @@ export class ToldReader {
     const again = this.#again[family];
     assert(again !== undefined, "a refresh begins before it ends");
     for (const prefix of this.routes[family].keys())
-      assert(again.has(prefix), `peer ${this.peer}: ${prefix} was not told again in a refresh, and would be purged`);
+      if (this.mayForget && !again.has(prefix)) this.routes[family].delete(prefix);
+      else assert(again.has(prefix), `peer ${this.peer}: ${prefix} was not told again in a refresh, and would be purged`);
     this.#again[family] = undefined;
     this.onHeard("endRefresh", family);
   }
@@ -136,7 +139,7 @@ export class ToldReader {
 
   #withdraw(family: FamilyIndex, bytes: Uint8Array, start: number, end: number): void {
     for (const prefix of this.#names(family, bytes, start, end)) {
-      assert(this.routes[family].delete(prefix), `peer ${this.peer}: ${prefix} was withdrawn and had never been told`);
+      assert(this.routes[family].delete(prefix) || this.mayRepeat, `peer ${this.peer}: ${prefix} was withdrawn and had never been told`);
       this.counts.withdrawn++;
     }
   }

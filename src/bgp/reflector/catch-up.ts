@@ -52,6 +52,16 @@ export class CatchUp {
     return this.#owed.has(prefix);
   }
 
+  /** True if its members know of `prefix`, told by the routes of another than `peer`, once they have read what was written for them. */
+  knows(prefix: number, peer: number): boolean {
+    if (this.#owed.has(prefix)) {
+      const packed = this.#before.get(prefix);
+      return packed !== undefined && peerOfLabel(packed % labels) !== peer;
+    }
+    if (this.knowledge === "nothing" && prefix >= this.#walked) return false;
+    return this.#told.setOf(prefix) !== 0 && this.#told.sourceOf(prefix) !== peer;
+  }
+
   /** The group is about to tell something new about `prefix`; its members had been told `set` from `label` (0: nothing). */
   note(prefix: number, set: number, label: number): void {
     if ((this.knowledge === "nothing" && prefix >= this.#walked) || !this.#owed.push(prefix) || set === 0) return;

@@ -26,6 +26,7 @@ import { type Cursor, Lane, read } from "./lane.ts";
 import { endOfRib, type NlriTable, type Packer } from "./pack.ts";
 import { PathTable } from "./path-table.ts";
 import { isReflected, mayTell } from "./reflect.ts";
+import { Strays } from "./strays.ts";
 import { Told } from "./told.ts";
 import { type Window, windowPrefixes } from "./window.ts";
 
@@ -70,6 +71,10 @@ interface Member {
   last: Uint8Array | undefined;
   /** Asked for everything again before it had been told everything: it begins after that. */
   again: Marks | undefined;
+  /** It has not been given End-of-RIB. */
+  isNew: boolean;
+  /** What another group told it: withdrawn with `last`, as far as this one does not tell it. */
+  strays: Strays | undefined;
   /** When others began to wait for it; undefined once it takes something. */
   awaitedSince: Instant | undefined;
   /** Messages of cursors it had before. */
@@ -113,10 +118,14 @@ export class UpdateGroup {
   #waitsUntil: Instant | undefined;
   readonly #lagLimit: number;
   readonly #catchUps = new Set<CatchUp>();
+  /** Members that have strays. */
+  #withStrays = 0;
   #from = 0;
   #tooLong = 0;
   #longPrefix = 0;
   readonly #rows: number[] = [];
+  /** What was owed and is told now. */
+  readonly #taken = new Uint32Array(windowPrefixes);
   readonly #reflection: { originatorId: number; clusterId: number };
 
   constructor(role: Role, exporter: Exporter, parts: GroupParts) {
@@ -139,6 +148,9 @@ export class UpdateGroup {
   }
   owe(prefix: number): void {
     this.#owed.push(prefix);
+  }
+  oweAll(prefixes: Uint32Array, count: number): void {
+    this.#owed.pushAll(prefixes, count);
   }
   /** True if the group is told several paths of a prefix: then any change of its paths is owed, not of the best alone. */
   get tellsPaths(): boolean {
@@ -179,6 +191,7 @@ export class UpdateGroup {
   }
   holds(prefix: number): boolean {
     if (this.#early.has(prefix)) return true;
+    if (this.#withStrays > 0) for (const { strays } of this.members.values()) if (strays?.has(prefix)) return true;
     if (this.#paths) return this.#paths.firstOf(prefix) !== none || this.#owed.has(prefix);
     if (this.told.setOf(prefix) !== 0 || this.#owed.has(prefix)) return true;
     if (this.#catchUps.size > 0) for (const catchUp of this.#catchUps) if (catchUp.holds(prefix)) return true;
@@ -193,23 +206,83 @@ export class UpdateGroup {
     catchUp.members.add(peer);
     const cursor = catchUp.lane.cursor(),
       waits = "to begin";
-    this.members.set(peer, { peer, catchUp, cursor, backlog: [], waits, mark: 0, last, again: undefined, awaitedSince: undefined, messages: 0 });
+    this.members.set(peer, {
+      peer,
+      catchUp,
+      cursor,
+      backlog: [],
+      waits,
+      mark: 0,
+      last,
+      again: undefined,
+      isNew: true,
+      strays: undefined,
+      awaitedSince: undefined,
+      messages: 0,
+    });
   }
 
   /**
    * A member of another group comes over, without a new session: it is told everything between the marks of a refresh, so that it
    * forgets by itself what this group does not tell (RFC 7313). What the other group had written and it had not read is not needed.
+   * Without marks it is told everything, and then to forget what the other group told and this one does not.
    */
   take(peer: number, from: UpdateGroup, marks: Marks): void {
-    const isTold = from.members.get(peer)?.waits === "for nothing";
+    const isNew = from.members.get(peer)?.isNew ?? true,
+      left = marks.last ? undefined : from.#strayFrom(peer);
     from.leave(peer);
     this.join(peer);
     const member = this.members.get(peer)!;
-    if (!isTold) member.again = marks; // no beginning before End-of-RIB (RFC 7313 §4)
+    if (left) {
+      member.backlog.push(...left.unread);
+      member.strays = left.strays;
+      this.#withStrays++;
+      if (!isNew) member.last = undefined;
+    } else if (isNew) member.again = marks; // no beginning before End-of-RIB (RFC 7313 §4)
     else {
       if (marks.first) member.backlog.push(marks.first);
       member.last = marks.last;
     }
+    member.isNew = isNew;
+  }
+
+  /** What a member that leaves has not read, and what it then knows. */
+  #strayFrom(peer: number): { readonly unread: readonly Uint8Array[]; readonly strays: Strays } | undefined {
+    const member = this.members.get(peer);
+    if (!member) return undefined;
+    const { told } = this,
+      paths = this.#paths,
+      { catchUp, backlog: unread } = member,
+      strays = member.strays ?? new Strays(this.#parts.rib.prefixes, paths !== undefined);
+    read(member.cursor, peer, Number.MAX_SAFE_INTEGER, (bytes) => unread.push(bytes));
+    for (let id = 0; id < this.#nlri.end; id++) {
+      const isKnown = catchUp ? catchUp.knows(id, peer) : told.setOf(id) !== 0 && told.sourceOf(id) !== peer;
+      if (isKnown) strays.add(paths ? paths.prefixOf(id) : id, paths ? paths.pathIdOf(id) : 0);
+    }
+    if (member.strays) this.#withStrays--;
+    member.strays = undefined; // they go along
+    return { unread, strays };
+  }
+  /** Withdraws what the member knows from another group and this one does not tell; answers how many octets that took. */
+  #withdrawStrays(member: Member, give: (bytes: Uint8Array) => void): number {
+    let given = 0;
+    member.strays!.withdraw(
+      (prefix, pathId) => this.toldOf(prefix).some((route) => route.source !== member.peer && (route.pathId ?? 0) === pathId),
+      (bytes) => {
+        give(bytes);
+        given += bytes.length;
+        member.messages++;
+      },
+    );
+    this.#dropStrays(member);
+    return given;
+  }
+  #dropStrays(member: Member): void {
+    const { strays } = member;
+    if (!strays) return;
+    member.strays = undefined;
+    this.#withStrays--;
+    strays.close(this.#parts.forget);
   }
 
   /**
@@ -227,6 +300,7 @@ export class UpdateGroup {
     const member = this.members.get(peer);
     if (!member) return;
     this.members.delete(peer);
+    this.#dropStrays(member);
     if (member.catchUp) this.#leaveCatchUp(member);
   }
 
@@ -256,6 +330,8 @@ export class UpdateGroup {
     }
     if (tells && member.waits !== "for nothing" && this.#mayEnd(member)) {
       member.waits = "for nothing";
+      member.isNew = false;
+      if (member.strays) given += this.#withdrawStrays(member, give);
       if (member.last) {
         give(member.last);
         given += member.last.length;
@@ -313,16 +389,44 @@ export class UpdateGroup {
     if ((this.#early.size === 0 && (!tells || this.#owed.size === 0)) || !this.#haveRoom(now)) return false;
     const { window, rib } = this.#parts;
     window.begin(this.role, this.members);
-    for (let n = 0; n < windowPrefixes; n++) {
-      const prefix = this.#early.size > 0 ? this.#early.shift() : tells ? this.#owed.shift() : none;
-      if (prefix < 0) break;
-      if (this.#paths) n += this.#tellPaths(prefix, this.#paths);
-      else if (!this.#tell(prefix, this.#wanted(prefix, rib.bestOf(prefix)))) this.#parts.forget(prefix);
-    }
+    if (this.#early.size === 0 && !this.#paths) this.#tellBest(this.#owed.take(this.#taken, windowPrefixes));
+    else
+      for (let n = 0; n < windowPrefixes; n++) {
+        const prefix = this.#early.size > 0 ? this.#early.shift() : tells ? this.#owed.shift() : none;
+        if (prefix < 0) break;
+        if (this.#paths) n += this.#tellPaths(prefix, this.#paths);
+        else if (!this.#tell(prefix, this.#wanted(prefix, rib.bestOf(prefix)))) this.#parts.forget(prefix);
+      }
     this.#emit();
     if (this.#tooLong > 0) this.#parts.tooLong(this.#longPrefix, this.#tooLong);
     this.#tooLong = 0;
     return true;
+  }
+
+  /** Tells the best paths of the first `count` prefixes of `#taken`. */
+  #tellBest(count: number): void {
+    const taken = this.#taken,
+      { rib } = this.#parts,
+      { adjRibIn } = rib,
+      isAlike = this.#exporter.looksAtSetsAlone;
+    // routes of one set mostly come together
+    let set = 0,
+      source: number = none,
+      wanted = 0;
+    for (let i = 0; i < count; i++) {
+      const prefix = taken[i]!,
+        path = rib.bestOf(prefix);
+      if (path === none) {
+        if (!this.#tell(prefix, 0)) this.#parts.forget(prefix);
+        continue;
+      }
+      if (!isAlike || wanted === 0 || adjRibIn.attributes[path] !== set || adjRibIn.peer[path] !== source) {
+        wanted = this.#wanted(prefix, path);
+        set = adjRibIn.attributes[path]!;
+        source = adjRibIn.peer[path]!;
+      }
+      if (!this.#tell(prefix, wanted)) this.#parts.forget(prefix);
+    }
   }
 
   /** Tells `set` from `#from` of a prefix or path, if it is not what was told. False if nothing was told and nothing is. */

@@ -52,6 +52,9 @@ export interface RibSettings extends Omit<Self, "addresses"> {
   readonly lagLimitOctets?: number;
 }
 
+/** Prefixes decided in one go. */
+const blockPrefixes = 512;
+
 /** Key of the group of those who read the Loc-RIB. */
 const monitors = "monitors";
 
@@ -128,6 +131,9 @@ export class Rib {
   /** How often a route was not told for want of room in a message (RFC 8654 §4), since we run. */
   tooLong = 0;
   #turn = 0;
+  /** What is decided now: of these others are told, of those not. */
+  readonly #block = new Uint32Array(blockPrefixes);
+  readonly #stood = new Uint32Array(blockPrefixes);
 
   constructor(settings: RibSettings) {
     this.#settings = settings;
@@ -224,7 +230,7 @@ export class Rib {
       if (terms.routeRefresh) ask.push(peer);
       else reset.add(peer);
     }
-    for (const family of [ipv4Unicast, ipv6Unicast] as const) for (const peer of this.#regroup(family)) reset.add(peer);
+    for (const family of [ipv4Unicast, ipv6Unicast] as const) this.#regroup(family);
     return { ask: ask.filter((peer) => !reset.has(peer)), reset: [...reset] };
   }
 
@@ -246,10 +252,9 @@ export class Rib {
     return true;
   }
 
-  /** A group whose members change alike is told anew in place, and others move. Answers those who cannot do so in their session. */
-  #regroup(family: FamilyIndex): number[] {
-    const groups = this.#groups[family],
-      strays: number[] = [];
+  /** A group whose members change alike is told anew in place, and others move. */
+  #regroup(family: FamilyIndex): void {
+    const groups = this.#groups[family];
     for (const [key, group] of Array.from(groups)) {
       if (key === monitors) continue;
       const members = [...group.members.keys()].map((peer) => ({ peer, terms: this.peers.terms[peer]!, session: this.#session.get(peer)! }));
@@ -258,8 +263,7 @@ export class Rib {
       if (next === undefined || keys.every((each) => each === key)) continue;
       const isOtherRole = roleNumber(members[0]!.terms.role) !== group.role;
       if (isOtherRole || groups.has(next) || keys.some((each) => each !== next)) {
-        for (const { peer, terms, session } of members.filter((_, i) => keys[i] !== key))
-          if (!this.#moveTo(this.#group(family, terms, session), peer, group)) strays.push(peer);
+        for (const { peer, terms, session } of members.filter((_, i) => keys[i] !== key)) this.#moveTo(family, this.#group(family, terms, session), peer);
         continue;
       }
       groups.delete(key);
@@ -267,16 +271,12 @@ export class Rib {
       group.retell(this.makeExporter(family, members[0]!.terms, members[0]!.session));
     }
     this.#closeEmptyGroups();
-    return strays;
   }
-  /** False if the peer cannot be told to forget what the other group does not tell: then it needs a new session. */
-  #moveTo(group: UpdateGroup, peer: number, from: UpdateGroup): boolean {
-    if (group === from) return true;
-    const family = this.#groupOf[0].get(peer) === from ? ipv4Unicast : ipv6Unicast;
-    if (!this.peers.terms[peer]!.enhancedRefresh) return false;
+  #moveTo(family: FamilyIndex, group: UpdateGroup, peer: number): void {
+    const from = this.#groupOf[family].get(peer)!;
+    if (group === from) return;
     group.take(peer, from, this.#marks(peer, family));
     this.#groupOf[family].set(peer, group);
-    return true;
   }
   #marks(peer: number, family: FamilyIndex): Marks {
     const enhanced = this.peers.terms[peer]!.enhancedRefresh,
@@ -374,7 +374,7 @@ export class Rib {
       const groups = [...this.#groups[rib.family].values()];
       for (const group of groups) group.passDeadline(now);
       const most = Math.min(left, rib.dirty.size);
-      for (let n = 0; n < most; n++) this.#settle(rib, rib.dirty.shift(), groups);
+      for (let n = 0; n < most;) n += this.#settle(rib, most - n, groups);
       left = budget - most;
     }
     return this.ribs.some((rib) => rib.dirty.size > 0) || !this.#stale.isIdle || this.#resolution?.isIdle === false;
@@ -473,17 +473,21 @@ export class Rib {
     return this.#groups[family].values();
   }
 
-  #settle(rib: LocRib, prefix: number, groups: readonly UpdateGroup[]): void {
+  /** Decides a block of what is dirty, at most `most`; answers how many. */
+  #settle(rib: LocRib, most: number, groups: readonly UpdateGroup[]): number {
+    const block = this.#block,
+      stood = this.#stood,
+      count = rib.dirty.take(block, most);
     // Also where the choice stands: a path as good as the chosen one may have come or gone.
-    if (this.#settings.observes) this.#changes.add(rib.prefixes.text(prefix));
-    if (!rib.settle(prefix)) {
-      // the best stands, another path came, went or changed
-      for (const group of groups) if (group.tellsPaths) group.owe(prefix);
-      if (rib.adjRibIn.head[prefix] === none) this.#forget(rib, prefix);
-      return;
+    if (this.#settings.observes) for (let i = 0; i < count; i++) this.#changes.add(rib.prefixes.text(block[i]!));
+    const told = rib.settleAll(block, count, stood);
+    for (const group of groups) {
+      group.oweAll(block, told);
+      if (group.tellsPaths) group.oweAll(stood, count - told); // the best stands, another path came, went or changed
     }
-    for (const group of groups) group.owe(prefix);
-    if (groups.length === 0 && rib.bestOf(prefix) === none) this.#forget(rib, prefix);
+    for (let i = 0; i < count - told; i++) if (rib.adjRibIn.head[stood[i]!] === none) this.#forget(rib, stood[i]!);
+    if (groups.length === 0) for (let i = 0; i < told; i++) if (rib.bestOf(block[i]!) === none) this.#forget(rib, block[i]!);
+    return count;
   }
 
   /** Gives a prefix id back if nothing refers to it any more. */
