@@ -2,7 +2,7 @@
 import { type Fault, FaultError } from "#base/fault.ts";
 import type { PodControl } from "#daemon/pod-control.ts";
 import { type Body, readBody } from "./body.ts";
-import { IpamDriver } from "./ipam-driver.ts";
+import { addressSpace, IpamDriver } from "./ipam-driver.ts";
 import { NetworkDriver } from "./network-driver.ts";
 import type { DockerState } from "./state.ts";
 
@@ -62,7 +62,7 @@ function tableOf(network: NetworkDriver, ipam: IpamDriver): Readonly<Record<stri
     "/NetworkDriver.DiscoverDelete": nothing,
     // A MAC address tells an endpoint's request from that of an auxiliary address, and names who comes back.
     "/IpamDriver.GetCapabilities": () => ({ RequiresMACAddress: true, RequiresRequestReplay: false }),
-    "/IpamDriver.GetDefaultAddressSpaces": () => ({ LocalDefaultAddressSpace: "podway", GlobalDefaultAddressSpace: "podway" }),
+    "/IpamDriver.GetDefaultAddressSpaces": () => ({ LocalDefaultAddressSpace: addressSpace, GlobalDefaultAddressSpace: addressSpace }),
     "/IpamDriver.RequestPool": (body) => ipam.requestPool(body),
     "/IpamDriver.ReleasePool": nothing,
     "/IpamDriver.RequestAddress": (body) => ipam.requestAddress(body),

@@ -14,12 +14,15 @@ import type { DockerState } from "./state.ts";
 
 /** Whose addresses are that Docker has asked for and not yet put on an endpoint; `AllocationView.network` of them. */
 export const pendingNetwork = "docker";
+/** Docker's word for what a pool belongs to: ours are Podway's. */
+export const addressSpace = "podway";
 /** Owner of what is kept back for a network: gateways and auxiliary addresses. */
 export const keptOwner = "docker/network";
 /** Label of an address that `--ip` or `--ip6` chose. */
 export const staticLabel = { docker: "static" } as const;
 /** Every link's gateway until its network has one of its own; it is no address of a pool, and on no wire. */
 export const gatewayText = { 4: "169.254.1.1/32", 6: "fe80::1/128" } as const;
+const everything = "0.0.0.0/0";
 const option = { mac: "com.docker.network.endpoint.macaddress", kind: "RequestAddressType", gateway: "com.docker.network.gateway" } as const;
 
 export class IpamDriver {
@@ -45,7 +48,10 @@ export class IpamDriver {
     if (range !== "") checkRange(range, found.pool);
     if (/[\s/]/.test(namespace)) refuse("bad-option", `namespace ${JSON.stringify(namespace)} must be one word without "/"`);
     const id = `${found.pool.name}/${found.cidr}${namespace === "" ? "" : `/${namespace}`}`;
-    return { PoolID: id, Pool: found.cidr, Data: { [option.gateway]: gatewayText[family] } };
+    // A subnet that nobody asked for is compared with this machine's routes, those of pods among them, and asked for anew for ever if
+    // it overlaps one (libnetwork network.go, requestPoolHelper); one of all addresses is not.
+    const told = asked === "" && family === 4 ? everything : found.cidr;
+    return { PoolID: id, Pool: told, Data: { [option.gateway]: gatewayText[family] } };
   }
 
   async requestAddress(body: Body): Promise<object> {

@@ -6,8 +6,9 @@ import { type Family, familyOf, type Ip, printMac } from "#base/ip.ts";
 import { contains, overlaps, parsePrefix, type Prefix, prefixFamily } from "#base/prefix.ts";
 import type { AttachmentKey, AttachmentView, PodControl, PoolView } from "#daemon/pod-control.ts";
 import { type Body, flagIn, idIn, objectIn, objectsIn, refuse, textIn } from "./body.ts";
-import { keptOwner, need, ownerOf, pendingNetwork, readIp, staticLabel } from "./ipam-driver.ts";
+import { addressSpace, keptOwner, need, ownerOf, pendingNetwork, readIp, staticLabel } from "./ipam-driver.ts";
 import { limits } from "./limits.ts";
+import { type PortMapping, readPorts } from "./ports.ts";
 import { type Content, type DockerState, type EndpointRecord, type NetworkRecord, withEndpoint, withNetwork } from "./state.ts";
 
 const option = {
@@ -40,7 +41,7 @@ export class NetworkDriver {
       { family: 6, data: objectsIn(body, "IPv6Data") },
     ] as const;
     const families = perFamily.filter(({ data }) => data.length > 0);
-    const cidrs = families.flatMap(({ data }) => data.flatMap((each) => cidrOf(textIn(each, "Pool"))));
+    const cidrs = families.flatMap(({ data }) => data.flatMap((each) => cidrOf(textIn(each, "Pool"), textIn(each, "AddressSpace"))));
     const isInternal = flagIn(options, option.isInternal),
       mtu = readMtu(textIn(generic, option.mtu)),
       namespace = textIn(generic, "namespace");
@@ -77,10 +78,13 @@ export class NetworkDriver {
       options = objectIn(body, "Options");
     const texts = [textIn(given, "Address"), textIn(given, "AddressIPv6")],
       addresses = texts.filter((text) => text !== "").map(readIp);
-    const view = need(await this.#pods.attach({ ...keyOf(id), ...this.#wanted(networkId, network, { addresses, given, options }) }));
+    const wanted = this.#wanted(networkId, network, { addresses, given, options }),
+      portMappings = readPorts(options, this.#publishedBut(id));
+    const view = need(await this.#pods.attach({ ...keyOf(id), ...wanted, portMappings }));
     const record: EndpointRecord = {
       network: networkId,
       addresses: view.addresses.map(({ address }) => address as Ip),
+      pools: view.addresses.flatMap(({ pool }) => (this.#pods.pools().find(({ name }) => name === pool)?.cidr as Prefix | undefined) ?? []),
       device: view.containerDevice,
       hostDevice: view.hostDevice,
     };
@@ -105,7 +109,7 @@ export class NetworkDriver {
     let joined: EndpointRecord | undefined;
     await this.#state.update((content) => {
       const endpoint = content.endpoints[id] ?? refuse("no-such-endpoint", `endpoint ${id.slice(0, 12)} is not known here; start the container again`);
-      joined = { ...endpoint, sandbox, routes: routesFor(content, { id, sandbox, network }) };
+      joined = { ...endpoint, sandbox, routes: network.isInternal ? routesFor(content, { id, sandbox, pools: endpoint.pools }) : [] };
       return withEndpoint(content, id, joined);
     });
     const families = new Set(joined!.addresses.map(familyOf));
@@ -189,6 +193,15 @@ export class NetworkDriver {
     };
   }
 
+  /** Ports of this host that other containers here have, whichever door they came by. */
+  #publishedBut(endpoint: string): readonly PortMapping[] {
+    return this.#pods
+      .attachments({})
+      .flatMap(({ containerId, portMappings }) =>
+        containerId === endpoint ? [] : portMappings.map(({ hostIp, ...mapping }) => ({ ...mapping, ...(hostIp !== null && { hostIp }) })),
+      );
+  }
+
   async #remove(endpoint: string): Promise<void> {
     need(await this.#pods.detach(keyOf(endpoint)));
     await this.#state.update((content) => withEndpoint(content, endpoint, undefined));
@@ -210,20 +223,25 @@ function readMtu(text: string): number | undefined {
   return Number.isInteger(mtu) && mtu >= 68 && mtu <= 65_535 ? mtu : refuse("bad-option", `${option.mtu}=${text} is no MTU: write a number from 68 to 65535`);
 }
 
-/** Without an IPAM of its own a network's pool is 0.0.0.0/0, which says nothing. */
-function cidrOf(text: string): readonly Prefix[] {
+/** With IPAM `null` a network's pool is 0.0.0.0/0, which says nothing. Docker's own hands out addresses that others here may have. */
+function cidrOf(text: string, space: string): readonly Prefix[] {
   const prefix = parsePrefix(text, true);
-  return prefix === undefined || prefix.endsWith("/0") ? [] : [prefix];
+  if (prefix === undefined || prefix.endsWith("/0")) return [];
+  if (space === addressSpace) return [prefix];
+  return refuse("foreign-ipam", `the addresses of ${prefix} are handed out by another IPAM driver: create the network with --ipam-driver as with -d`);
 }
 
-/** Destinations of a network that no other link of the sandbox leads to already: the kernel refuses a route twice. */
+/**
+ * What an endpoint without a way out reaches: its pools, but those another link of the sandbox leads to already, since the kernel refuses a
+ * route twice. Whoever has a way out needs none, and Docker would refuse the next link an address that a route of this one covers.
+ */
 function routesFor(
   content: Content,
-  { id, sandbox, network }: { readonly id: string; readonly sandbox: string; readonly network: NetworkRecord },
+  { id, sandbox, pools }: { readonly id: string; readonly sandbox: string; readonly pools: readonly Prefix[] },
 ): readonly Prefix[] {
   const others = Object.entries(content.endpoints).filter(([other, endpoint]) => other !== id && endpoint.sandbox === sandbox);
   const there = new Set(others.flatMap(([, { routes = [] }]) => routes));
-  return [...new Set(network.cidrs)].filter((cidr) => !there.has(cidr));
+  return [...new Set(pools)].filter((cidr) => !there.has(cidr));
 }
 
 /** The MAC address the container's user chose (base64 of six octets), rather than one Docker made up. */

@@ -16,7 +16,7 @@ export interface NetworkRecord {
   /** One of a family; empty: no way out (`--internal`). */
   readonly gateways: readonly Ip[];
   readonly isInternal: boolean;
-  /** What is reached by the links of this network rather than by another of the container's. */
+  /** Subnets it was created with, for addresses that it leaves to us. */
   readonly cidrs: readonly Prefix[];
   readonly mtu?: number;
   readonly namespace?: string;
@@ -24,6 +24,8 @@ export interface NetworkRecord {
 export interface EndpointRecord {
   readonly network: string;
   readonly addresses: readonly Ip[];
+  /** Pools of them: reached by this link rather than by another of the container's. */
+  readonly pools: readonly Prefix[];
   /** The container's end, in this namespace until dockerd moves it. */
   readonly device: string;
   readonly hostDevice: string;
