@@ -28,6 +28,13 @@ export const GracefulRestart = z.union(
       longLived: z
         .strictObject({
           staleTime: duration(1, 16_777_215).prefault("24h").meta({ description: "The most that stale routes are kept for, ours there and theirs here." }),
+          partial: z
+            .boolean()
+            .optional()
+            .meta({
+              description:
+                "While not all of the AS know it (RFC 9494 §4.6): iBGP neighbours that do not are told of such routes too, with NO_EXPORT and LOCAL_PREF 0.",
+            }),
         })
         .optional()
         .meta({
@@ -80,7 +87,8 @@ export const Timers = z.strictObject({
     .prefault("20s")
     .meta({
       description:
-        "A node without a session with any reflector for so long peers with the other nodes, which do the same, until reflectors are back; 0 turns it off. Not above 100 nodes.",
+        "A node without a session with any reflector for so long peers with the other nodes, which do the same, until a reflector is back; " +
+        "0 turns it off. Not above 100 nodes.",
     }),
 });
 
