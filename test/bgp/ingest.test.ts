@@ -216,6 +216,22 @@ describe("the two places of routes", () => {
 
 const hexOf = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, "hex"));
 
+test("a route of ours that comes back with our next hop is a loop and no fault of the peer's, whichever way it is read", () => {
+  const ours = [...origin, ...asPath, ...attribute(0x40, 3, 10, 255, 0, 1), ...localPref],
+    back = attribute(0x80, 9, 10, 255, 0, 1),
+    toCustomers = attribute(0xc0, 35, 0, 0, 253, 232); // leaves the usual way in
+  for (const [attributes, said] of [
+    [[...ours, ...back], []],
+    [[...ours, ...back, ...toCustomers], []],
+    [[...ours, ...toCustomers], ["withdraw"]],
+  ] as const) {
+    const one = world();
+    feed(one, body([], good, net(10, 1)));
+    expect(feed(one, body([], attributes, net(10, 1)))).toBeUndefined();
+    expect([held(one), events(one)]).toEqual([[], said]);
+  }
+});
+
 describe("prefixes and peers", () => {
   test("host bits are cleared, so that two spellings are one route; /0, /32 and /128 are routes", () => {
     const one = world();

@@ -39,8 +39,7 @@ function flagsOf(values: PathAttributes, self: Self): number {
   if (internal) flags |= flagInternalOnly;
   if (values.localPref !== undefined) flags |= flagHasLocalPref;
   if (values.med !== undefined) flags |= flagHasMed;
-  if (values.originatorId === self.routerId || values.clusterList?.includes(self.clusterId)) flags |= flagLoop;
-  if (pathContains(values.asPath ?? [], self.asn)) flags |= flagLoop;
+  if (hasBeenHere(values, self)) flags |= flagLoop;
   for (const community of values.communities ?? []) {
     if (community === 0xffffff01 || community === 0xffffff03) flags |= flagNoExport;
     if (community === 0xffffff02) flags |= flagNoAdvertise;
@@ -50,6 +49,11 @@ function flagsOf(values: PathAttributes, self: Self): number {
   }
   if (values.otc !== undefined) flags |= flagOnlyToCustomer;
   return flags;
+}
+
+/** Own ORIGINATOR_ID, own CLUSTER_ID (RFC 4456 §8) or own AS (RFC 4271 §9.1.2) is in it. */
+export function hasBeenHere({ originatorId, clusterList, asPath }: PathAttributes, self: Self): boolean {
+  return originatorId === self.routerId || clusterList?.includes(self.clusterId) === true || pathContains(asPath ?? [], self.asn);
 }
 
 /** Where NEXT_HOP stands, and where types 9 and 10 stand or belong. */

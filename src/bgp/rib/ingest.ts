@@ -16,6 +16,7 @@ import { ipv4Unicast, ipv6Unicast } from "../terms.ts";
 import type { ImportFilter } from "./import-filters.ts";
 import { accepts } from "../reflector/reflect.ts";
 import type { AttributeTable } from "./attributes.ts";
+import { hasBeenHere } from "./describe.ts";
 import type { LocRib } from "./loc-rib.ts";
 import type { OriginCheck } from "./origin-check.ts";
 import { type PeerTable, roleExternal } from "./peer-table.ts";
@@ -319,7 +320,8 @@ export class Ingest {
       remoteAs: terms.remoteAs,
       enforceFirstAs: this.#tolerances.get(peer)?.anyFirstAs !== true,
       acceptAsSet: false,
-      ownAddresses: this.#attributes.self.addresses,
+      // as in #suits: a route of ours that comes back has our next hop, and is no fault of the peer's
+      ownAddresses: hasBeenHere(decoded.attributes, this.#attributes.self) ? [] : this.#attributes.self.addresses,
     };
     const verdict = validateUpdate(decoded, nlriEnd > nlriAt, context);
     if (verdict.cost !== "none") this.#blame(verdict.cost, verdict.faults);
