@@ -11,6 +11,8 @@ import { check, format } from "./setup/check.mjs";
 const vitest = ["node_modules/vitest/vitest.mjs", "run", "--config", "test/vitest.config.ts"];
 const lab = ["etcd-server", "bird2", "iproute2", "iputils-ping", "nftables", "procps"];
 
+const runtimes = ["podman", "runc", "containerd", "containernetworking-plugins", "busybox-static", "golang-go", "golang-github-appc-cni-dev", "strace", "docker.io", "iptables"];
+
 /**
  * One row per verb: what is run (a script for Node 24, or our own `steps`), the Debian packages it needs, whether it makes network
  * namespaces (then it needs root and the kernel features), and how long it may take.
@@ -25,8 +27,8 @@ const verbs = {
   mutants: { script: ["test/mutants/run.ts"], debian: lab, namespaces: true, minutes: 60 },
   interop: { script: ["test/interop/run.ts"], debian: [...lab, "frr", "gobgpd", "openbgpd", "exabgp", "tcpdump", "pmacct", "bgpdump"], namespaces: true, minutes: 60 },
   faults: { script: ["test/faults/run.ts"], debian: lab, namespaces: true, minutes: 60 },
-  doors: { script: ["test/doors/run.ts"], debian: lab, namespaces: true, minutes: 60 },
-  bench: { script: ["test/bench/run.ts"], debian: [...lab, "frr", "gobgpd"], namespaces: true, minutes: 120 },
+  doors: { script: ["test/doors/run.ts"], debian: [...lab, ...runtimes], namespaces: true, minutes: 60 },
+  bench: { script: ["test/bench/run.ts"], debian: [...lab, "frr", "gobgpd", "containernetworking-plugins"], namespaces: true, minutes: 120 },
   manual: { script: ["src/podway.ts", "manual"], minutes: 1 },
   replay: { script: ["test/replay/run.ts"], minutes: 10 },
 };

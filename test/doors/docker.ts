@@ -65,7 +65,7 @@ async function judgeReach({ nodes }: DockerWorld, row: Row): Promise<void> {
     return `run ${seconds(took)}; ${addressOf(one, "c1", "net").ipv4} reaches ${ipv4} and ${ipv6} of the other node`;
   });
   await row("TCP between containers of two nodes", async () => {
-    two.engine.need("exec", "-d", "c1", "nc", "-lk", "-p", "80", "-e", "echo", "hello");
+    two.engine.need("exec", "-d", "c1", "nc", "-ll", "-p", "80", "-e", "echo", "hello");
     const { ipv4, ipv6 } = addressOf(two, "c1", "net");
     for (const host of [ipv4, ipv6])
       await until(`an answer from ${host}`, () => one.engine.docker("exec", "c1", "sh", "-c", `nc -w 3 ${host} 80 </dev/null`).out === "hello");
@@ -73,8 +73,8 @@ async function judgeReach({ nodes }: DockerWorld, row: Row): Promise<void> {
   });
   await row("-p: a port of the node, of one chosen by Podway, refused twice, gone with the container", async () => {
     run(one, "p1", "net", "-p", "8081:80", "-p", "81");
-    one.engine.need("exec", "-d", "p1", "nc", "-lk", "-p", "80", "-e", "echo", "web");
-    one.engine.need("exec", "-d", "p1", "nc", "-lk", "-p", "81", "-e", "echo", "other");
+    one.engine.need("exec", "-d", "p1", "nc", "-ll", "-p", "80", "-e", "echo", "web");
+    one.engine.need("exec", "-d", "p1", "nc", "-ll", "-p", "81", "-e", "echo", "other");
     const ports = (await one.daemon.get<readonly AttachmentView[]>(podPaths.attachments)).flatMap(({ portMappings }) => portMappings);
     const chosen = ports.find(({ containerPort }) => containerPort === 81)!.hostPort;
     const ask = (port: number): string => two.engine.docker("exec", "c1", "sh", "-c", `nc -w 3 ${one.address} ${port} </dev/null`).out;
