@@ -138,14 +138,15 @@ export class PodLinks {
   }
 
   async #makeIn(link: PodLink, pod: End | undefined, steps: readonly PodLinkStep[]): Promise<Fault | undefined> {
-    if (pod !== undefined && (await find(pod.requests, link.device)) !== undefined)
-      return exists(`the pod's namespace has a device ${link.device} already; choose another interface name, or remove it`);
-    // Ours by its name, which is made of the container's: left by a crash.
+    // Ours by its name, which is made of the container's: left by a crash, or by a container that was started again.
     const left = await find(this.#node, link.hostDevice);
     if (left !== undefined) {
       if (left.alias !== "" && left.alias !== link.alias) return exists(`this node has a device ${link.hostDevice} that is not this pod's: ${left.alias}`);
       await this.remove(link.hostDevice);
     }
+    // Looked for after that: the other end of what was left has the name.
+    if (pod !== undefined && (await find(pod.requests, link.device)) !== undefined)
+      return exists(`the pod's namespace has a device ${link.device} already; choose another interface name, or remove it`);
     const ends: Readonly<Record<Side, End>> = {
       node: { requests: this.#node, namespace: undefined },
       pod: pod ?? { requests: this.#node, namespace: undefined },

@@ -67,8 +67,16 @@ describe.skipIf(kernelMissing !== undefined)(`pods' links${kernelMissing ?? ""}`
   });
 
   it("refuses a name that is taken in the pod, and leaves what is there alone", async () => {
-    expect(await make()).toMatchObject({ code: "attach.exists" });
+    const other: PodLink = { ...link, hostDevice: "pwffffffffff0" };
+    expect(await links.make(other, path(), planAttachment(other, true))).toMatchObject({ code: "attach.exists" });
     expect(pod.ip("link show eth0")).toContain("eth0");
+    expect(node.json("link show").map((each) => each["ifname"])).not.toContain(other.hostDevice);
+  });
+
+  it("makes its own link anew: a killed daemon may have left half of it", async () => {
+    pod.ip("addr flush dev eth0");
+    expect(await make()).toBeUndefined();
+    expect(pod.ip("addr show eth0")).toContain(link.addresses[0]!.address);
   });
 
   it("removes the pair once, and again without complaint", async () => {

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { cniAdd } from "./cni-add.ts";
 import { build } from "./generator.ts";
 import { growth } from "./growth.ts";
 import { kernelScale } from "./kernel-scale.ts";
@@ -62,7 +63,17 @@ function chosen<Name extends string>(given: string | undefined, known: readonly 
 
 async function main(): Promise<number> {
   const given = readArguments();
-  const all: readonly Scenario[] = [...scenarios, restart, growth({ picture: given.picture }), podAddresses, policies, leaseStart, kernelScale, nodeScale];
+  const all: readonly Scenario[] = [
+    ...scenarios,
+    restart,
+    growth({ picture: given.picture }),
+    podAddresses,
+    cniAdd,
+    policies,
+    leaseStart,
+    kernelScale,
+    nodeScale,
+  ];
   const names = all.map((scenario) => scenario.name);
   if (given.help) return (process.stdout.write(usage.replace("SCENARIOS", names.join(", "))), 0);
   const wanted = chosen(given.only, names, "scenario");
