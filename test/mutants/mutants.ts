@@ -162,6 +162,13 @@ export const mutants: readonly Mutant[] = [
   { name: "Adj-RIB-Out not written", file: "src/bgp/reflector/update-group.ts", text: "told.put(id, set, this.#from);", instead: "", tests: [model] },
   { name: "stale paths not swept", file: "src/bgp/rib/sweep.ts", text: "    this.#next.set(peer, olderThan);", instead: "", tests: [model] },
   {
+    name: "a loop with our next hop taken for a fault",
+    file: "src/bgp/rib/ingest.ts",
+    text: "hasBeenHere(decoded.attributes, this.#attributes.self) ? [] : this.#attributes.self.addresses",
+    instead: "this.#attributes.self.addresses",
+    tests: ["test/bgp/ingest.test.ts"],
+  },
+  {
     name: "a gap in the prefix index closed wrongly",
     file: "src/bgp/rib/prefixes.ts",
     text: "      if (((s - hash) & mask) < ((s - hole) & mask)) continue;",
