@@ -244,6 +244,8 @@ export interface RestartSettings {
   readonly staleSeconds: number;
   /** Long-lived stale time (RFC 9494): said to the peer, and the most its own stale routes are kept for; undefined: not offered. */
   readonly longLivedSeconds?: number | undefined;
+  /** Internal peers without it are told of long-lived stale routes, too (RFC 9494 §4.6). */
+  readonly longLivedPartial?: boolean | undefined;
 }
 
 /** Our BGP Role towards an external neighbour (RFC 9234 §4.1). */

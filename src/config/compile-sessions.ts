@@ -155,7 +155,9 @@ function usualFamilies(document: Document, nodes: readonly DeclaredNode[]): read
 }
 
 function restart(entry: Document["gracefulRestart"]): SessionSettings["gracefulRestart"] {
-  return entry === "off" ? undefined : { restartSeconds: entry.restart, staleSeconds: entry.stale, longLivedSeconds: entry.longLived?.staleTime };
+  if (entry === "off") return undefined;
+  const { restart: restartSeconds, stale: staleSeconds, longLived } = entry;
+  return { restartSeconds, staleSeconds, longLivedSeconds: longLived?.staleTime, ...(longLived?.partial && { longLivedPartial: true }) };
 }
 
 function treatments(entries: Document["attributes"]): readonly AttributeSettings[] | undefined {

@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { FamilyIndex, SessionTerms } from "#bgp/terms.ts";
 import type { PathAttributes } from "#wire/bgp/attribute.ts";
 import { at, nothingLive, restartOf, RibPeers, sequence, termsOf, v4Hop } from "./rib-peers.ts";
+import { session } from "./settings-of.ts";
 
 const stale = 0xffff0006,
   noLongLived = 0xffff0007;
@@ -166,6 +167,26 @@ describe("one restart after another (RFC 9494 §4.2)", () => {
 });
 
 describe("routes with LLGR_STALE (RFC 9494 §4.3, §4.4)", () => {
+  test("are told to internal peers without the capability, as the last to use, where we are asked to (RFC 9494 §4.6)", () => {
+    const one = world(),
+      partial = { ...session, gracefulRestart: { restartSeconds: 120, staleSeconds: 300, longLivedPartial: true } };
+    one.up(4, termsOf(4, "client"), partial);
+    one.up(5, termsOf(5, "external"), { ...partial, role: "external", export: ["all"] });
+    one.announce(1, { ...withStale, localPref: 900 }, "10.1.0.0/16");
+    one.settle();
+    expect(one.told(2).get("10.1.0.0/16")).toContain('"localPref":900');
+    const told4 = one.told(4).get("10.1.0.0/16");
+    expect(told4).toContain('"localPref":0');
+    expect(told4).toContain(String(0xffff_ff01));
+    expect([one.told(3).has("10.1.0.0/16"), one.told(5).has("10.1.0.0/16")]).toEqual([false, false]);
+    one.announce(1, { ...route, localPref: 900 }, "10.1.0.0/16");
+    one.settle();
+    expect(one.told(4).get("10.1.0.0/16")).toContain('"localPref":900');
+    for (const peer of [1, 2, 3, 4, 5]) one.down(peer);
+    one.settle();
+    expect(one.live()).toEqual(nothingLive);
+  });
+
   test("come last, before LOCAL_PREF is looked at, whoever marked them; two of them compare as ever", () => {
     const one = world();
     one.up(4, termsOf(4, "client"));

@@ -48,6 +48,7 @@ const rows: Readonly<Record<string, Row>> = {
   import: ["outer", "import: [all]", "import: [none]"],
   export: ["outer", "export: [all]", "export: [pods]"],
   gracefulRestart: ["inner", "", "gracefulRestart: off"],
+  "gracefulRestart: partial": ["inner", "gracefulRestart: { longLived: {} }", "gracefulRestart: { longLived: { partial: true } }"],
   maxPrefixes: ["inner", "", "maxPrefixes: 500"],
   attributes: ["inner", "", "attributes: []"],
   bfd: ["inner", "", "bfd: {}"],

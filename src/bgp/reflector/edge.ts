@@ -12,8 +12,8 @@ import type { SessionTerms } from "../terms.ts";
 
 /** How routes leave by a group, but for policy. As a value, so that two can be compared as text. */
 export interface ExportEdge {
-  /** Told what has LLGR_STALE. */
-  readonly longLived: boolean;
+  /** Told what has LLGR_STALE; `last`: with NO_EXPORT and LOCAL_PREF 0, as the peer does not know that it is stale (RFC 9494 §4.6). */
+  readonly longLived: boolean | "last";
   /** Sessions are about to be shut down: others are to be preferred. */
   readonly shutdown: boolean;
   readonly nextHopSelf: boolean | "force";
@@ -31,7 +31,7 @@ export const openEdge: ExportEdge = { longLived: true, shutdown: false, nextHopS
 export function exportEdge(terms: SessionTerms, session: SessionSettings): ExportEdge {
   const isExternal = terms.role === "external";
   return {
-    longLived: terms.longLived !== undefined,
+    longLived: terms.longLived !== undefined || (!isExternal && session.gracefulRestart?.longLivedPartial === true ? "last" : false),
     shutdown: session.gracefulShutdown === true,
     nextHopSelf: session.nextHopSelf,
     asRole: isExternal ? session.asRole : undefined,
@@ -63,6 +63,11 @@ export function passOut(values: PathAttributes, edge: ExportEdge, asn: number): 
 /** A set told to an internal peer while the session to it is shut down gracefully. */
 export function shutDownInside(values: PathAttributes): PathAttributes {
   return { ...withCommunity(values, wellKnownCommunity.gracefulShutdown), localPref: 0 };
+}
+
+/** A long-lived stale set told to an internal peer that does not know what it is (RFC 9494 §4.6). */
+export function lastInside(values: PathAttributes): PathAttributes {
+  return { ...withCommunity(values, wellKnownCommunity.noExport), localPref: 0 };
 }
 
 function withCommunity(values: PathAttributes, community: number): PathAttributes {

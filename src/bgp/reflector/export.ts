@@ -10,8 +10,8 @@ import type { AttributeTable } from "../rib/attributes.ts";
 import type { LocRib } from "../rib/loc-rib.ts";
 import { type Role, roleClient, roleExternal, roleLocal, roleMonitor, roleNonClient } from "../rib/peer-table.ts";
 import { SetMemo } from "../rib/set-memo.ts";
-import { type ExportEdge, passOut, shutDownInside, whyKept } from "./edge.ts";
-import { defaultLocalPref } from "../rib/scan.ts";
+import { type ExportEdge, lastInside, passOut, shutDownInside, whyKept } from "./edge.ts";
+import { defaultLocalPref, flagLongLivedStale } from "../rib/scan.ts";
 
 const medOfOwn = 0;
 const medOfOthers = 100;
@@ -31,6 +31,8 @@ export class Exporter {
   /** Locally originated routes and all others: towards the outside they differ in MED. */
   readonly #local: SetMemo;
   readonly #edge: SetMemo;
+  /** Long-lived stale ones, for who does not know them. */
+  readonly #last: SetMemo;
   /** Reflected ones, where they do not go as they are. */
   readonly #inside: SetMemo;
 
@@ -54,6 +56,7 @@ export class Exporter {
         },
         keepsHop ? undefined : () => (inMp ? nextHop : undefined),
       );
+    this.#last = new SetMemo(attributes, lastInside);
     this.#local = memo(medOfOwn, !external);
     this.#edge = memo(medOfOthers, !external && edge.nextHopSelf === false);
     this.#inside = memo(medOfOthers, edge.nextHopSelf !== "force");
@@ -65,7 +68,7 @@ export class Exporter {
     const { to, policy, edge } = this.#settings;
     if (to === roleMonitor) return set;
     if (whyKept(edge, this.#attributes.flags[set]!) !== undefined) return 0;
-    const told = this.#rewritten(set, from);
+    const told = this.#told(set, from);
     // after the rewriting, so that a policy may set what was stripped (MED)
     return told !== 0 && policy ? policy.filter(rib, prefix, told, from, peer, set) : told;
   }
@@ -79,10 +82,15 @@ export class Exporter {
   placeOf(rib: LocRib, prefix: number, set: number, source: { readonly role: Role; readonly peer: number }): number | undefined {
     const { to, policy, edge } = this.#settings;
     if (!policy || to === roleMonitor || whyKept(edge, this.#attributes.flags[set]!) !== undefined) return undefined;
-    const told = this.#rewritten(set, source.role);
+    const told = this.#told(set, source.role);
     return told === 0 ? undefined : policy.decide(rib, prefix, told, source.role, source.peer);
   }
 
+  #told(set: number, from: Role): number {
+    const told = this.#rewritten(set, from);
+    const isLast = this.#settings.edge.longLived === "last" && (this.#attributes.flags[set]! & flagLongLivedStale) !== 0;
+    return isLast && told !== 0 ? this.#last.of(told) : told;
+  }
   #rewritten(set: number, from: Role): number {
     const { to, edge } = this.#settings;
     if (from === roleLocal) return to === roleExternal || edge.shutdown ? this.#local.of(set) : set;
@@ -98,6 +106,7 @@ export class Exporter {
   close(): void {
     this.#local.close();
     this.#edge.close();
+    this.#last.close();
     this.#inside.close();
     this.#settings.policy?.close();
   }
