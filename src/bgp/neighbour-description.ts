@@ -27,6 +27,7 @@ export function describeNeighbour(peer: Peer): NeighbourInfo {
     lastSent: peer.lastSent,
     lastReceived: peer.lastReceived,
     attempts: peer.backOff.attempts,
+    barredUntil: peer.backOff.barredUntil,
     terms,
   };
 }

@@ -60,6 +60,8 @@ export interface NeighbourInfo {
   readonly lastReceived: string | undefined;
   /** Attempts since the last session (ConnectRetryCounter). */
   readonly attempts: number;
+  /** After a prefix limit: until when it is not let in. */
+  readonly barredUntil: Instant | undefined;
   readonly terms: SessionTerms | undefined;
 }
 
@@ -169,10 +171,7 @@ export class Neighbours {
   /** Executes what is due. Feed octets that are there before this: a peer must not be timed out for what waits to be read. */
   wake(now: Instant): void {
     for (let key = this.#agenda.due(now); key !== undefined; key = this.#agenda.due(now)) {
-      if (key === collection) {
-        this.#collect(now);
-        continue;
-      }
+      if (key === collection) this.#collect(now);
       const peer = this.#byId[key];
       peer?.wake(now);
       if (peer) this.#settle(peer, now);

@@ -24,7 +24,7 @@ export interface WhyParts {
 
 export function explainWhy(subject: string, parts: WhyParts): Outcome<WhyView, CallerFault> {
   const peer = parts.peers.find(({ name, address }) => name === subject || address === parseIp(subject));
-  if (peer) return ok(whyPeer(subject, peer));
+  if (peer) return ok(whyPeer(subject, peer, parts));
   const prefix = parsePrefix(asPrefix(subject), true);
   if (!prefix || (!subject.includes("/") && !parseIp(subject)))
     return failed(
@@ -36,12 +36,20 @@ export function explainWhy(subject: string, parts: WhyParts): Outcome<WhyView, C
   return ok(whyPrefix(subject, prefix, parts));
 }
 
-function whyPeer(subject: string, peer: PeerView): WhyView {
+function whyPeer(subject: string, peer: PeerView, { speaker }: WhyParts): WhyView {
   const since = peer.state === "Established" ? `Established for ${peer.sinceSeconds} s` : `${peer.state} for ${peer.sinceSeconds} s`;
   const counts = `${peer.accepted} ${peer.accepted === 1 ? "route" : "routes"} accepted, ${peer.received - peer.accepted} refused, ${peer.sent} told, ${peer.stale} stale`;
   const bfd = peer.bfd ? ` BFD is ${peer.bfd.state} for ${peer.bfd.sinceSeconds} s: ${peer.bfd.reason}.` : "";
-  const text = `${peer.name} (${peer.address}, AS ${peer.asn}, ${peer.role}) is ${since}: ${peer.reason || "nothing went wrong"}. ${wentDown(peer.flaps)}; ${counts}.${bfd}`;
+  const text = `${peer.name} (${peer.address}, AS ${peer.asn}, ${peer.role}) is ${since}: ${peer.reason || "nothing went wrong"}. ${wentDown(peer.flaps)}; ${counts}.${bfd}${returns(peer, speaker)}`;
   return { subject, kind: "peer", text, facts: { ...peer } };
+}
+
+/** When a peer that passed a prefix limit is let in again. */
+function returns({ address, state, sinceSeconds }: PeerView, { neighbours }: Speaker): string {
+  const info = neighbours.info().find((one) => one.address === address);
+  if (info?.barredUntil === undefined || state === "Established") return "";
+  const seconds = Math.ceil((info.barredUntil - info.since) / 1000) - sinceSeconds;
+  return seconds > 0 ? ` It is let in again in ${seconds} s.` : "";
 }
 
 function wentDown(times: number): string {

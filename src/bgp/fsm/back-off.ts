@@ -71,6 +71,9 @@ export class BackOff {
     this.#barredFor = wait;
     this.#barredUntil = after(now, wait);
   }
+  get barredUntil(): Instant | undefined {
+    return this.#barredUntil;
+  }
   isBarred(now: Instant): boolean {
     return this.#barredUntil !== undefined && now < this.#barredUntil;
   }
