@@ -90,13 +90,14 @@ export async function assemble(options: DaemonOptions): Promise<Daemon> {
   await Promise.all([switches.recall(), drains.recall()]);
   if (settings.resolvesNextHops === true) made.nextHops = await createNextHops(settings.kernel.routeProtocol, bgp, telemetry);
   const bfd = createBfd({ settings, telemetry, clock, failed: (address, text) => bgp.driver.bfdDown(address, text) });
-  watchDynamic(bgp.speaker, bfd);
+  const watchAnew = watchDynamic(bgp.speaker, bfd);
   const node = (made.node = await createNode({ settings, store, clock, telemetry, bgp, stateDirectory, version }));
   keeper.onChange((next) => {
     running = followable(running.settings, next);
     for (const text of running.pending) telemetry.note(note("warn", "config.restart-needed", text));
     bgp.follow(running.settings);
     bfd.follow(running.settings);
+    watchAnew();
     monitoring.follow(running.settings);
     node.follow(running.settings);
   });
