@@ -55,11 +55,11 @@ export class NetlinkSocket {
   readonly #buffer: Uint8Array;
   readonly portId: number;
 
-  /** `groups`: mask of multicast groups (bit RTNLGRP_x − 1). `waitMillis`: how long `receive(true)` waits. `octets`: of the largest answer. */
-  constructor(groups: number, waitMillis: number, octets: number = limits.datagramOctets) {
+  /** `groups`: mask of multicast groups (bit RTNLGRP_x − 1). `waitMillis`: how long `receive(true)` waits. `octets`: of the largest answer. `protocol`: NETLINK_*. */
+  constructor(groups: number, waitMillis: number, octets: number = limits.datagramOctets, protocol = 0) {
     this.#buffer = new Uint8Array(octets);
     if (endianness() !== "LE") throw new FaultError(worldFault("kernel.no-netlink", "this machine is big-endian, which the netlink codec does not speak."));
-    this.#fd = call.socket(family, rawCloseOnExec, 0);
+    this.#fd = call.socket(family, rawCloseOnExec, protocol);
     if (this.#fd < 0) throw this.#fault("socket");
     this.#setBuffers();
     // Older kernels lack some of these: whatever comes back is checked anyway.
@@ -118,9 +118,9 @@ export class KoffiTransport implements NetlinkTransport {
   readonly #socket: NetlinkSocket;
   #breathed = performance.now();
 
-  /** `octets`: of the largest answer; a dump needs more than a query. */
-  constructor(octets: number = limits.datagramOctets) {
-    this.#socket = new NetlinkSocket(0, limits.silenceMillis, octets);
+  /** `octets`: of the largest answer; a dump needs more than a query. `protocol`: NETLINK_*, of which 0 is the routing tables. */
+  constructor(octets: number = limits.datagramOctets, protocol = 0) {
+    this.#socket = new NetlinkSocket(0, limits.silenceMillis, octets, protocol);
   }
 
   get portId(): number {

@@ -137,3 +137,50 @@ describe.skipIf(kernelMissing !== undefined)(`a real kernel${kernelMissing ?? ""
     expect(await isWhole()).toBe(true);
   }, 60_000);
 });
+
+describe.skipIf(kernelMissing !== undefined)(`somebody else's device of our name${kernelMissing ?? ""}`, () => {
+  test("gets no row of ours, is told of, and counts as no drift however often it is looked at; once it goes, all is written", async () => {
+    const namespace = new Namespace("foreign");
+    for (const line of [
+      "link add eth0 type veth peer name eth1",
+      "link set eth0 up",
+      "link set eth1 up",
+      "addr add 10.0.0.1/24 dev eth0",
+      "link add pw-vx43 type vxlan id 9 dstport 4790 local 10.0.0.1",
+      "link set pw-vx43 up",
+    ])
+      namespace.ip(line);
+    const leave = namespace.enter(),
+      kernel = await openNetlinkKernel(117),
+      stop = new AbortController();
+    const reconciler = createReconciler({ kernel, telemetry: silent, lookMillis: 100, eventMillis: 10 }),
+      running = reconciler.run(stop.signal);
+    try {
+      const fabric = fabricOf(
+        3,
+        (i) => `10.43.${i + 2}.0/24`,
+        (i) => `10.0.0.${i + 2}`,
+      );
+      reconciler.want(fabric, true);
+      const before = reconciler.status().passes;
+      await until("it was tried several times", () => reconciler.status().passes > before + 3);
+      expect(reconciler.status().drift).toBe(0);
+      expect(namespace.bridgeJson("fdb show dev pw-vx43")).toEqual([]);
+      expect(namespace.json("neigh show dev pw-vx43 nud permanent")).toEqual([]);
+      expect(namespace.ip("route show dev pw-vx43")).toBe("");
+      const failures = reconciler.view().tables.flatMap(({ entries }) => entries.flatMap(({ failure }) => failure ?? []));
+      expect(failures.some((text) => text.includes("is not Podway's"))).toBe(true);
+      expect(failures.filter((text) => text.endsWith("waits for link pw-vx43."))).toHaveLength(10);
+      expect(namespace.json("route show 10.61.0.0/16")).toHaveLength(1);
+      namespace.ip("link delete pw-vx43");
+      await until("all is written", () => reconciler.status().differing === 0, 10_000);
+      expect(reconciler.status().drift).toBe(0);
+    } finally {
+      stop.abort();
+      await running;
+      kernel.close();
+      leave();
+      namespace.remove();
+    }
+  }, 30_000);
+});
