@@ -1,5 +1,6 @@
 /** Docker's door judged by a real dockerd on each of two nodes: what was done, and what was seen. */
 import { readFileSync } from "node:fs";
+import { request } from "node:http";
 import { join } from "node:path";
 import { type AddressView, type AttachmentView, type PoolView, podPaths } from "#daemon/pod-control.ts";
 import { Namespace } from "../contract/kernel-netns.ts";
@@ -75,24 +76,24 @@ async function judgeReach({ nodes }: DockerWorld, row: Row): Promise<void> {
     run(one, "p1", "net", "-p", "8081:80", "-p", "81");
     one.engine.need("exec", "-d", "p1", "nc", "-ll", "-p", "80", "-e", "echo", "web");
     one.engine.need("exec", "-d", "p1", "nc", "-ll", "-p", "81", "-e", "echo", "other");
-    const ports = (await one.daemon.get<readonly AttachmentView[]>(podPaths.attachments)).flatMap(({ portMappings }) => portMappings);
+    const ports = (await ask<readonly AttachmentView[]>(one, "GET", podPaths.attachments)).flatMap(({ portMappings }) => portMappings);
     const chosen = ports.find(({ containerPort }) => containerPort === 81)!.hostPort;
-    const ask = (port: number): string => two.engine.docker("exec", "c1", "sh", "-c", `nc -w 3 ${one.address} ${port} </dev/null`).out;
-    await until("the published port answers", () => ask(8081) === "web" && ask(chosen) === "other");
+    const answerOf = (port: number): string => two.engine.docker("exec", "c1", "sh", "-c", `nc -w 3 ${one.address} ${port} </dev/null`).out;
+    await until("the published port answers", () => answerOf(8081) === "web" && answerOf(chosen) === "other");
     const refused = one.engine.docker("run", "--rm", "--network", "net", "-p", "8081:80", image, "true");
     one.engine.need("rm", "-f", "p1");
-    if (ask(8081) === "web") throw new Error("the port is still published");
+    if (answerOf(8081) === "web") throw new Error("the port is still published");
     return `8081 and ${chosen} from the other node; second: ${refusal(refused.err)}`;
   });
   await row("a container and a pod of the CNI door, on two nodes, both ways", async () => {
     const pod = new Namespace("doors-pod");
     try {
       const body = { containerId: "pod1", ifname: "eth0", netns: `/run/netns/${pod.name}`, network: "cni" };
-      const made = await post<AttachmentView>(two, podPaths.attachments, body);
+      const made = await ask<AttachmentView>(two, "POST", podPaths.attachments, body);
       const own = addressOf(one, "c1", "net");
       for (const { address } of made.addresses) ping(one, "c1", address);
       for (const address of [own.ipv4, own.ipv6]) pod.exec(`ping -c1 -W2 ${address}`);
-      await post(two, podPaths.attachmentsCollect, { network: "cni", living: [] });
+      await ask(two, "POST", podPaths.attachmentsCollect, { network: "cni", living: [] });
       return `${made.addresses.map(({ address }) => address).join(" and ")} and ${own.ipv4} reach each other`;
     } finally {
       pod.remove();
@@ -367,19 +368,19 @@ async function letThrough(node: DockerNode): Promise<void> {
   await until(`${node.name} has nothing to warn of`, async () => (await forwardWarnings(node)).length === 0, 30_000);
 }
 
-const nodeCidr = async ({ daemon }: DockerNode, pool: string): Promise<string> =>
-  (await daemon.get<readonly PoolView[]>(podPaths.pools)).find(({ name }) => name === pool)!.nodeCidr!;
-const countUsed = async ({ daemon }: DockerNode): Promise<number> =>
-  (await daemon.get<readonly AddressView[]>(podPaths.addresses)).filter(({ state }) => state === "used" || state === "reserved").length;
+const nodeCidr = async (node: DockerNode, pool: string): Promise<string> =>
+  (await ask<readonly PoolView[]>(node, "GET", podPaths.pools)).find(({ name }) => name === pool)!.nodeCidr!;
+const countUsed = async (node: DockerNode): Promise<number> =>
+  (await ask<readonly AddressView[]>(node, "GET", podPaths.addresses)).filter(({ state }) => state === "used" || state === "reserved").length;
 
-async function post<T>({ daemon }: DockerNode, path: string, body: object): Promise<T> {
-  const { request } = await import("node:http");
-  return new Promise((resolve, reject) => {
-    const sent = request({ socketPath: daemon.api, method: "POST", path, agent: false }, (response) => {
-      let text = "";
-      response.on("data", (chunk: Buffer) => (text += chunk.toString()));
-      response.on("end", () => (response.statusCode === 200 ? resolve(JSON.parse(text) as T) : reject(new Error(text))));
-    });
-    sent.once("error", reject).end(JSON.stringify(body));
+/** A connection each: while a command of Docker runs, this process does not see that the daemon closed an idle one. */
+async function ask<T>({ daemon }: DockerNode, method: "GET" | "POST", path: string, body?: object): Promise<T> {
+  const { promise, resolve, reject } = Promise.withResolvers<T>();
+  const sent = request({ socketPath: daemon.api, method, path, agent: false }, (response) => {
+    let text = "";
+    response.on("data", (chunk: Buffer) => (text += chunk.toString()));
+    response.on("end", () => (response.statusCode === 200 ? resolve(JSON.parse(text) as T) : reject(new Error(text))));
   });
+  sent.once("error", reject).end(body === undefined ? undefined : JSON.stringify(body));
+  return promise;
 }
