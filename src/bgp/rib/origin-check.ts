@@ -81,7 +81,7 @@ export class OriginCheck {
     this.#view = view;
     this.#pools = [poolsOf(view, 4), poolsOf(view, 6)];
     if (samePools(before, view)) for (const cidr of changedKeys(before!, view!)) this.#lookAgain(cidr);
-    else for (const rib of this.#parts.ribs) for (let id = 0; id < rib.prefixes.end; id++) if (rib.prefixes.isLive(id)) this.#judge(rib, id);
+    else for (const rib of this.#parts.ribs) this.#judgeAll(rib);
   }
 
   /** True if the path may be taken. One that may not waits; `set` is kept for it. */
@@ -158,6 +158,12 @@ export class OriginCheck {
     if (kept.length > 0) return void this.#waiting[family].set(prefix, kept);
     this.#waiting[family].delete(prefix);
     this.#parts.ribs[family]!.dirty.push(prefix); // its id may go now
+  }
+
+  /** Of what lies in no pool, and of which nothing waits, there is nothing to say. */
+  #judgeAll(rib: LocRib): void {
+    if (this.#count === 0 && this.#pools[rib.family].length === 0) return;
+    for (let id = 0; id < rib.prefixes.end; id++) if (rib.prefixes.isLive(id) && (this.keeps(rib.family, id) || this.#isInPool(rib, id))) this.#judge(rib, id);
   }
 
   #lookAgain(cidr: Prefix): void {
