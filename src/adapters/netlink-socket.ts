@@ -55,7 +55,10 @@ export class NetlinkSocket {
   readonly #buffer: Uint8Array;
   readonly portId: number;
 
-  /** `groups`: mask of multicast groups (bit RTNLGRP_x − 1). `waitMillis`: how long `receive(true)` waits. `octets`: of the largest answer. `protocol`: NETLINK_*. */
+  /**
+   * `groups`: mask of multicast groups (bit RTNLGRP_x − 1). `waitMillis`: how long `receive(true)` waits. `octets`: of the largest answer.
+   * `protocol`: NETLINK_*.
+   */
   constructor(groups: number, waitMillis: number, octets: number = limits.datagramOctets, protocol = 0) {
     this.#buffer = new Uint8Array(octets);
     if (endianness() !== "LE") throw new FaultError(worldFault("kernel.no-netlink", "this machine is big-endian, which the netlink codec does not speak."));
