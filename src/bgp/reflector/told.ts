@@ -9,10 +9,13 @@ import type { AttributeTable } from "../rib/attributes.ts";
 import { peerIds, peerOfLabel } from "../rib/peer-table.ts";
 import { grown } from "../rib/prefixes.ts";
 
+/** So that it grows in another moment than the tables of the RIB do (adj-rib-in.ts). */
+const leastPrefixes = 1792;
+
 export class Told {
   readonly #attributes: AttributeTable;
-  #set = new Uint32Array(1024);
-  #label = new Uint16Array(1024);
+  #set = new Uint32Array(leastPrefixes);
+  #label = new Uint16Array(leastPrefixes);
   readonly #from = new Uint32Array(peerIds); // by peer id
   #count = 0;
 

@@ -20,6 +20,10 @@ const noPrefix = 0xffff_ffff;
 /** Paths of one prefix that one peer may announce under ADD-PATH; further ones are refused and counted (ingest.ts). */
 export const mostPathsOfPeer = 256;
 
+/** No powers of two, as the table of prefixes has: rows, heads and what was told double in moments of their own, so that no turn is long. */
+const leastRows = 1536;
+export const leastHeads = 1280;
+
 /** What `set` did. */
 export const unchanged = 0;
 export const changed = 1;
@@ -29,15 +33,15 @@ export class AdjRibIn {
   readonly #attributes: AttributeTable;
   readonly #peers: PeerTable;
   readonly #family: number;
-  prefix = new Uint32Array(1024);
-  peer = new Uint16Array(1024);
-  attributes = new Uint32Array(1024);
-  next = new Int32Array(1024);
-  epoch = new Uint16Array(1024);
+  prefix = new Uint32Array(leastRows);
+  peer = new Uint16Array(leastRows);
+  attributes = new Uint32Array(leastRows);
+  next = new Int32Array(leastRows);
+  epoch = new Uint16Array(leastRows);
   #pathId: Uint32Array | undefined;
   #toldId: Uint32Array | undefined;
   /** First path of each prefix, by prefix id, or `none`. */
-  head = new Int32Array(1024).fill(none);
+  head = new Int32Array(leastHeads).fill(none);
   #end = 0;
   #free: number = none; // chained through `next`
   #live = 0;

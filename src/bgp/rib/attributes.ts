@@ -21,6 +21,8 @@ const pageMask = (1 << pageShift) - 1;
 const asLengthEnd = 0xffff;
 const mostOctets = 0xffff;
 const longestNextHop = 32;
+/** So that columns and index grow in different moments. */
+const leastSets = 384;
 /** Sets that nobody holds any more are taken out of the index so many at a time: their slots are read first, so that the waits for memory overlap. */
 const partingSets = 64;
 
@@ -30,24 +32,24 @@ export class AttributeTable {
   nextHops: NextHops | undefined;
   // columns by id
   /** Of the path, here alone: part of what a set is, but not of its octets. */
-  weight = new Uint16Array(256);
-  localPref = new Uint32Array(256);
-  med = new Uint32Array(256);
-  neighborAs = new Uint32Array(256);
-  originatorId = new Uint32Array(256);
-  asLength = new Uint16Array(256);
-  clusterLength = new Uint16Array(256);
-  origin = new Uint8Array(256);
-  flags = new Uint16Array(256);
+  weight = new Uint16Array(leastSets);
+  localPref = new Uint32Array(leastSets);
+  med = new Uint32Array(leastSets);
+  neighborAs = new Uint32Array(leastSets);
+  originatorId = new Uint32Array(leastSets);
+  asLength = new Uint16Array(leastSets);
+  clusterLength = new Uint16Array(leastSets);
+  origin = new Uint8Array(leastSets);
+  flags = new Uint16Array(leastSets);
   /** Counts how often an id was given again: a memo that remembers it can tell an old set from a new one. */
-  generation = new Uint32Array(256);
-  #hash = new Int32Array(256);
-  #place = new Uint32Array(256); // arena offset in units
-  #length = new Uint16Array(256); // attribute octets
-  #split = new Uint16Array(256);
-  #tail = new Uint16Array(256);
-  #nextHop = new Uint8Array(256); // octets of next hop behind the attributes
-  #refs = new Uint32Array(256); // of a free id: the next one of its size
+  generation = new Uint32Array(leastSets);
+  #hash = new Int32Array(leastSets);
+  #place = new Uint32Array(leastSets); // arena offset in units
+  #length = new Uint16Array(leastSets); // attribute octets
+  #split = new Uint16Array(leastSets);
+  #tail = new Uint16Array(leastSets);
+  #nextHop = new Uint8Array(leastSets); // octets of next hop behind the attributes
+  #refs = new Uint32Array(leastSets); // of a free id: the next one of its size
   /** Two words a slot: id (or 0), then the hash, so that probing, closing gaps and growing read no columns. */
   #index = new Int32Array(1024);
   #mask = 511;
@@ -57,7 +59,7 @@ export class AttributeTable {
   /** Ids that nobody held when they were put in here; `#parting[id]` is 1 while it is in. */
   readonly #parted = new Uint32Array(partingSets);
   #partedCount = 0;
-  #parting = new Uint8Array(256);
+  #parting = new Uint8Array(leastSets);
   /** Never read: it keeps the reads of `#part` from being optimized away. */
   touched = 0;
   readonly #pages: Uint8Array[] = [];

@@ -5,7 +5,7 @@
  * In: `put` and `withdraw` as UPDATEs arrive. Out: `settle` decides some prefixes and names those whose choice changed.
  * Holds: `best` of a prefix that waits may be `unsettled`; whoever needs it now asks `bestOf`, which decides at once.
  */
-import { AdjRibIn, changed, none, unchanged } from "./adj-rib-in.ts";
+import { AdjRibIn, changed, leastHeads, none, unchanged } from "./adj-rib-in.ts";
 import type { AttributeTable } from "./attributes.ts";
 import { Decision } from "./decision.ts";
 import type { PeerTable } from "./peer-table.ts";
@@ -21,7 +21,7 @@ export class LocRib {
   readonly adjRibIn: AdjRibIn;
   readonly decision: Decision;
   readonly dirty = new PrefixQueue();
-  #best = new Int32Array(1024).fill(none);
+  #best = new Int32Array(leastHeads).fill(none);
   #chosen = 0;
 
   constructor(family: FamilyIndex, attributes: AttributeTable, peers: PeerTable) {
