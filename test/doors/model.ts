@@ -4,7 +4,7 @@ import { Namespace } from "../contract/kernel-netns.ts";
 import type { DoorRow } from "./docker.ts";
 import { PodNode } from "./pod-node.ts";
 
-const steps = 10_000,
+const steps = Number(process.env["STEPS"] ?? 10_000),
   containers = 48,
   namespaces = 3;
 
