@@ -55,7 +55,7 @@ export interface PodPartOptions {
   readonly ports: PodPorts;
   readonly settings: NodeSettings;
   readonly telemetry: Telemetry;
-  readonly roaming: Pick<PodRoaming, "bring" | "isOurs" | "force" | "forced" | "audit">;
+  readonly roaming: Pick<PodRoaming, "bring" | "isOurs" | "whose" | "force" | "forced" | "audit">;
   /** How many addresses of a pool a namespace has on other nodes. */
   readonly elsewhere: (pool: string, namespace: string) => number;
   /** Addresses of a CIDR that the store knows as taken, by index: asked for a CIDR of which the journal has nothing. */
@@ -177,7 +177,8 @@ export class PodPart implements PodControl {
     const record = this.#machine.at(address.value);
     if (record !== undefined) return ok(viewWho(record, this.#settings.node));
     const pool = this.#settings.pools.find(({ name }) => this.#machine.placeOf(address.value)?.name === name);
-    const where = pool === undefined ? "is not in a CIDR of this node" : `is free: nobody has it (pool ${pool.name})`;
+    const where =
+      pool === undefined ? (this.#options.roaming.whose(address.value) ?? "is not in a CIDR of this node") : `is free: nobody has it (pool ${pool.name})`;
     return ok({ address: address.value, holder: null, text: `${address.value} ${where}.` });
   }
 

@@ -74,6 +74,11 @@ export class PodRoaming {
     const { claims, settings } = this.#parts;
     return claims.at(address)?.node === settings.node;
   }
+  /** What the store says of an address elsewhere; undefined: nothing. */
+  whose(address: Ip): string | undefined {
+    const claim = this.#parts.claims.at(address);
+    return claim && `is ${claim.state === "held" ? "held by a pod" : "kept, last"} on node ${claim.node} for ${claim.owner} (pool ${claim.pool})`;
+  }
   async force(address: Ip): Promise<Outcome<{ readonly released: readonly string[] }, Fault>> {
     const done = await this.#keeper.force(address);
     return done.ok ? ok({ released: done.value ? [address] : [] }) : done;

@@ -1,6 +1,8 @@
 /** Opens what a node needs for its pods, and closes it: the journal, the links, the allocator over both. */
 import { join } from "node:path";
+import { flushConntrack } from "#adapters/netlink-conntrack.ts";
 import { FaultError } from "#base/fault.ts";
+import type { Ip } from "#base/ip.ts";
 import { note } from "#base/note.ts";
 import type { NodeSettings } from "#base/settings.ts";
 import type { Prefix } from "#base/prefix.ts";
@@ -58,7 +60,11 @@ export async function openPods(
     const mirror = (marked.mirror = new PodMirror({ store, node: settings.node, machine: book.machine }));
     const stopping = new AbortController();
     const wallSeconds = (): number => Math.floor(Date.now() / 1000);
-    const flush = (): void => undefined;
+    const flush = (addresses: readonly Ip[]): void => {
+      const unflushed = (cause: Error): void =>
+        telemetry.note(note("warn", "ipam.not-flushed", `connections through ${addresses.join(", ")} are still tracked: ${cause.message}`));
+      flushConntrack(addresses).catch(unflushed);
+    };
     const roaming = (marked.roaming = await PodRoaming.open({ settings, store, claims, leases, book, telemetry, stateDirectory, streams, wallSeconds, flush }));
     const router = new PodRouter({ reconciler, metric: settings.kernel.metric, want: (routes) => roaming.want(routes) });
     const links = new PodLinks();

@@ -213,7 +213,11 @@ export class RoamKeeper {
   }
   async #do(address: Ip, step: Exclude<RoamStep, { do: "lose" }>): Promise<void> {
     const { store, claims, book, flush } = this.#parts;
-    if (step.do === "write") return void (await this.#swap(step.claim, step.lease, step.over));
+    if (step.do === "write") {
+      const isDone = await this.#swap(step.claim, step.lease, step.over);
+      if (isDone && step.claim.state === "kept") flush([address]);
+      return;
+    }
     if (step.do === "remove") return claims.saw(address, await store.remove(addressKey(address), step.over));
     const changes = step.record === undefined ? book.machine.forget(address) : book.machine.adopt(step.record);
     const done = await book.commit(changes);
@@ -248,7 +252,8 @@ export class RoamKeeper {
     this.#lost.add(address);
     const { audit, telemetry, book, changed } = this.#parts,
       { pool = "", containerId = "?" } = book.machine.at(address) ?? {};
-    const text = `${address} of container ${containerId} here is ${to === undefined ? "no longer this node's: its claim ended" : `node ${to}'s by its claim`}; it is cut off, delete the pod`;
+    const whose = to === undefined ? "no longer this node's: its claim ended" : `node ${to}'s by its claim`,
+      text = `${address} of container ${containerId} here is ${whose}; it is cut off, delete the pod`;
     telemetry.note(note("error", "ipam.address-lost", text, { pool }));
     changed();
     await audit.write({ event: "lost", address, pool, ...(to !== undefined && { node: to }) });
@@ -358,8 +363,6 @@ function plain({ modRevision: _at, lease: _lease, ...claim }: StoredClaim): Addr
 
 function inHandOver({ address, owner, node, state }: StoredClaim): Fault {
   const text = state === "kept" ? "is being handed over" : `is still used by its pod on node ${node}`;
-  return worldFault(
-    "ipam.try-later",
-    `${address} of ${owner} ${text}; this pod waits for it and is tried again. If that pod is gone: podway ip release ${address} --force there, or podway evict ${node} if the node is`,
-  );
+  const remedy = `if that pod is gone: podway ip release ${address} --force there, or podway evict ${node} if the node is`;
+  return worldFault("ipam.try-later", `${address} of ${owner} ${text}; this pod waits for it and is tried again; ${remedy}`);
 }
