@@ -11,7 +11,18 @@ import { check, format } from "./setup/check.mjs";
 const vitest = ["node_modules/vitest/vitest.mjs", "run", "--config", "test/vitest.config.ts"];
 const lab = ["etcd-server", "bird2", "iproute2", "iputils-ping", "nftables", "procps"];
 
-const runtimes = ["podman", "runc", "containerd", "containernetworking-plugins", "busybox-static", "golang-go", "golang-github-appc-cni-dev", "strace", "docker.io", "iptables"];
+const runtimes = [
+  "podman",
+  "runc",
+  "containerd",
+  "containernetworking-plugins",
+  "busybox-static",
+  "golang-go",
+  "golang-github-appc-cni-dev",
+  "strace",
+  "docker.io",
+  "iptables",
+];
 
 /**
  * One row per verb: what is run (a script for Node 24, or our own `steps`), the Debian packages it needs, whether it makes network
@@ -25,7 +36,12 @@ const verbs = {
   sim: { script: ["test/sim/run.ts"], minutes: 60 },
   fuzz: { script: ["test/fuzz/run.ts"], minutes: 60 },
   mutants: { script: ["test/mutants/run.ts"], debian: lab, namespaces: true, minutes: 60 },
-  interop: { script: ["test/interop/run.ts"], debian: [...lab, "frr", "gobgpd", "openbgpd", "exabgp", "tcpdump", "pmacct", "bgpdump"], namespaces: true, minutes: 60 },
+  interop: {
+    script: ["test/interop/run.ts"],
+    debian: [...lab, "frr", "gobgpd", "openbgpd", "exabgp", "tcpdump", "pmacct", "bgpdump"],
+    namespaces: true,
+    minutes: 60,
+  },
   faults: { script: ["test/faults/run.ts"], debian: lab, namespaces: true, minutes: 60 },
   doors: { script: ["test/doors/run.ts"], debian: [...lab, ...runtimes], namespaces: true, minutes: 60 },
   bench: { script: ["test/bench/run.ts"], debian: [...lab, "frr", "gobgpd", "containernetworking-plugins"], namespaces: true, minutes: 120 },

@@ -205,7 +205,7 @@ async function run(steps: readonly PodLinkStep[], ends: Readonly<Record<Side, En
       const { side } = step;
       let to = at;
       while (to < steps.length && isSent(steps[to]!) && (steps[to] as { side: Side }).side === side) to++;
-      const part = steps.slice(at, to);
+      const part = steps.slice(at, to).filter(isSent);
       const [refusal] = await ends[side].requests.batch(part.map((each) => encode(each, indexes)));
       if (refusal !== undefined) return refused(describe(part[refusal.index]!), refusal);
       at = to;
@@ -214,13 +214,15 @@ async function run(steps: readonly PodLinkStep[], ends: Readonly<Record<Side, En
   return undefined;
 }
 
-const isSent = (step: PodLinkStep): boolean => step.do !== "pair" && step.do !== "sysctl";
+/** Steps that are messages to the kernel. */
+type KernelStep = Exclude<PodLinkStep, { readonly do: "pair" | "sysctl" }>;
+const isSent = (step: PodLinkStep): step is KernelStep => step.do !== "pair" && step.do !== "sysctl";
 
 function pairOf(link: PodLink, namespace: NetworkNamespace | undefined): Parameters<typeof encodeNewVeth>[2] {
   return { name: link.hostDevice, mac: link.hostMac, mtu: link.mtu, peer: { name: link.device, mac: link.mac, namespace: namespace?.fd } };
 }
 
-function encode(step: PodLinkStep, indexes: ReadonlyMap<string, number>): Encode {
+function encode(step: KernelStep, indexes: ReadonlyMap<string, number>): Encode {
   const index = "side" in step && "device" in step ? indexes.get(`${step.side} ${step.device}`)! : 0;
   return (into, sequence) => {
     switch (step.do) {

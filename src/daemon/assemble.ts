@@ -13,7 +13,7 @@ import { createControl } from "./daemon-control.ts";
 import { DocumentKeeper } from "./document.ts";
 import type { Reading } from "./document-text.ts";
 import { followable } from "./followable.ts";
-import { createMonitoring, type Monitoring } from "./monitoring-task.ts";
+import { createMonitoring, type Monitoring, type MonitoringParts } from "./monitoring-task.ts";
 import { DrainKeeper } from "./drain-keeper.ts";
 import type { NextHopTask } from "./next-hop-task.ts";
 import { createNode, type NodePart } from "./node-part.ts";
@@ -75,16 +75,7 @@ export async function assemble(options: DaemonOptions): Promise<Daemon> {
       made.nextHops?.decided();
     },
   });
-  const monitoring = (made.monitoring = createMonitoring({
-    settings,
-    version,
-    net: systemNet,
-    clock,
-    telemetry,
-    speaker: bgp.speaker,
-    wake: () => bgp.driver.wake(),
-    portsOf: (connection) => bgp.driver.portsOf(connection),
-  }));
+  const monitoring = (made.monitoring = createMonitoring({ settings, version, net: systemNet, clock, telemetry, ...watched(bgp) }));
   const drains = new DrainKeeper({ node: options.node, store, stateDirectory, driver: bgp.driver, telemetry, shutGracefully: (on) => bgp.shutGracefully(on) });
   const switches = new PeerSwitches(stateDirectory, bgp.driver);
   await Promise.all([switches.recall(), drains.recall()]);
@@ -108,12 +99,8 @@ export async function assemble(options: DaemonOptions): Promise<Daemon> {
     setTimeout(() => process.kill(process.pid, "SIGTERM"), leaveMillis);
   };
   const operator = createOperator({ keeper, bgp, store, drains, switches, running: () => running.settings, alive: () => node.alive(), leave });
-  const warnings = (): readonly string[] => [
-    ...keeper.warnings,
-    ...running.pending,
-    ...bgp.warnings(),
-    ...(directory.warning === undefined ? [] : [directory.warning]),
-  ];
+  const aside = directory.warning === undefined ? [] : [directory.warning];
+  const warnings = (): readonly string[] => [...keeper.warnings, ...running.pending, ...bgp.warnings(), ...aside];
   const control = createControl({ version, telemetry, clock, keeper, bgp, bfd, monitoring, node, operator, drains, running: () => running.settings, warnings });
   const tasks = [
     lasting("state directory", () => directory.release()),
@@ -127,6 +114,11 @@ export async function assemble(options: DaemonOptions): Promise<Daemon> {
     bgp,
   ];
   return { control, tasks, reload: () => keeper.reload().then(() => bgp.rekey()) };
+}
+
+/** What monitoring needs of the speaker. */
+function watched(bgp: Bgp): Pick<MonitoringParts, "speaker" | "wake" | "portsOf"> {
+  return { speaker: bgp.speaker, wake: () => bgp.driver.wake(), portsOf: (connection) => bgp.driver.portsOf(connection) };
 }
 
 async function createNextHops(routeProtocol: number, bgp: Bgp, telemetry: SystemTelemetry): Promise<NextHopTask> {

@@ -1,5 +1,5 @@
 /** The speaker as a part of the daemon: made from settings, followed live, stopped so that peers go on forwarding. */
-import type { NodeSettings, Secret } from "#base/settings.ts";
+import type { NodeSettings, Secret, SessionSettings } from "#base/settings.ts";
 import { type Ip, ip4Number } from "#base/ip.ts";
 import { note } from "#base/note.ts";
 import { contains } from "#base/prefix.ts";
@@ -55,16 +55,7 @@ export function createBgp(parts: BgpParts): Bgp {
     isRunning = false,
     isShutting = false;
   const recorder = parts.record === undefined ? undefined : openRecorder(parts.record, telemetry);
-  const identity = {
-    asn: settings.asn,
-    routerId: ip4Number(settings.routerId),
-    clusterId: ip4Number(settings.clusterId),
-    address: settings.address,
-    address6: settings.address6,
-    policies: settings.policies,
-    observes: settings.kernel.enabled,
-    resolvesNextHops: settings.resolvesNextHops === true,
-  };
+  const identity = identityOf(settings);
   const speaker = new Speaker({ ...identity, jitter: recorder?.jitter(Math.random) ?? Math.random });
   recorder?.follow(speaker, identity);
   const decided = (): void => {
@@ -78,13 +69,8 @@ export function createBgp(parts: BgpParts): Bgp {
   const configure = (): void => {
     speaker.usePolicies(settings.policies);
     const { ranges } = settings,
-      { peers } = handover,
-      shutting = { gracefulShutdown: true } as const;
-    if (isShutting)
-      driver.configure(
-        peers.map((peer) => ({ ...peer, ...shutting })),
-        ranges.map((range) => ({ ...range, ...shutting })),
-      );
+      { peers } = handover;
+    if (isShutting) driver.configure(peers.map(shutting), ranges.map(shutting));
     else driver.configure(peers, ranges);
   };
   const listen = (): Promise<void> => listeners.follow({ ...settings, listen: handover.listen, peers: handover.peers });
@@ -135,6 +121,23 @@ export function createBgp(parts: BgpParts): Bgp {
     },
   };
 }
+
+/** Who the speaker is, for as long as it runs (followable.ts). */
+function identityOf(settings: NodeSettings) {
+  return {
+    asn: settings.asn,
+    routerId: ip4Number(settings.routerId),
+    clusterId: ip4Number(settings.clusterId),
+    address: settings.address,
+    address6: settings.address6,
+    policies: settings.policies,
+    observes: settings.kernel.enabled,
+    resolvesNextHops: settings.resolvesNextHops === true,
+  };
+}
+
+/** The same neighbour, told that our routes are about to go (RFC 8326). */
+const shutting = <T extends SessionSettings>(of: T): T => ({ ...of, gracefulShutdown: true });
 
 /** Tells the peers of a restart of ours. F says what forwards still: everything, unless the machine was started anew under our routes. */
 function beginRestart(speaker: Speaker, settings: NodeSettings, last: LastRun | undefined, { clock, telemetry }: BgpParts): void {

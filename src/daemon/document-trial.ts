@@ -78,7 +78,7 @@ export class Countdown {
 
   #look(due: () => void): void {
     const left = this.#end! - systemClock.now();
-    if (left <= 0) return void due();
+    if (left <= 0) return due();
     this.#timer = setTimeout(() => this.#look(due), Math.min(left, trialLimits.lookMillis)).unref();
   }
 }

@@ -106,7 +106,8 @@ export class DrainKeeper {
       shutGracefully(false);
       driver.operate((speaker, now) => speaker.enable(everyPeer, now));
       telemetry.note(note("info", "drain.ended", "this node is in service again"));
-      return void (await rm(this.#path, { force: true }).catch((cause: Error) => this.#unwritten(cause)));
+      await rm(this.#path, { force: true }).catch((cause: Error) => this.#unwritten(cause));
+      return;
     }
     if (this.#state !== "active") return;
     const { text, graceSeconds } = flag;

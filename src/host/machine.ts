@@ -104,7 +104,7 @@ async function mainRoutes(): Promise<Machine["routes"]> {
       const [device, destination, , , , , , mask] = line.split("\t");
       if (device === undefined || destination === undefined || mask === undefined) return [];
       const octets = (destination.match(/../g) ?? []).toReversed().map((hex) => parseInt(hex, 16));
-      const length = [...parseInt(mask, 16).toString(2)].filter((bit) => bit === "1").length;
+      const length = parseInt(mask, 16).toString(2).replaceAll("0", "").length;
       return [{ prefix: `${octets.join(".")}/${length}`, device }];
     });
   const six = ((await textOf("/proc/net/ipv6_route")) ?? "").split("\n").flatMap((line) => {

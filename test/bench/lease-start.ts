@@ -47,7 +47,7 @@ async function measure({ timeoutSeconds, say }: Bench): Promise<readonly Row[]> 
     return [row("all hold s", seconds, `≤ ${mostSeconds} s`, seconds <= mostSeconds), row("CIDRs held", different, `${nodes}, none twice`, isRight)];
   } finally {
     for (const child of children) child.kill("SIGTERM");
-    await Promise.all(children.map((child) => (child.exitCode === null && child.signalCode === null ? once(child, "exit") : undefined)));
+    await Promise.all(children.flatMap((child) => (child.exitCode === null && child.signalCode === null ? [once(child, "exit")] : [])));
     await etcd.close();
   }
 }

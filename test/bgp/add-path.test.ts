@@ -83,7 +83,7 @@ describe("several paths of one prefix from one peer (RFC 7911)", () => {
     world.announce(1, base, prefix);
     world.announce(1, { ...base, nextHop: v6Hop(1) }, `${prefix6}#4`, `${prefix6}#5`);
     world.settle();
-    const names = (peer: number): boolean[] => [...world.told(peer).keys()].map((name) => name.includes("#")).toSorted();
+    const names = (peer: number): boolean[] => [...world.told(peer).keys()].map((name) => name.includes("#")).toSorted((a, b) => Number(a) - Number(b));
     expect([names(2), names(3)]).toEqual([
       [false, true, true],
       [false, true],

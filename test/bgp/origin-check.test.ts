@@ -35,7 +35,7 @@ class Desk extends RibPeers {
       id = rib.prefixes.findText(prefix),
       peers: number[] = [];
     for (let path = id < 0 ? -1 : rib.adjRibIn.head[id]!; path >= 0; path = rib.adjRibIn.next[path]!) peers.push(rib.adjRibIn.peer[path]!);
-    return peers.toSorted();
+    return peers.toSorted((a, b) => a - b);
   }
   get ids(): number {
     while (this.rib.step(this.now, 4096));

@@ -73,7 +73,12 @@ class ModelNode {
     this.#audit = await PodAudit.open(path("audit"), wallSeconds);
     this.claims = new AddressClaims(store);
     this.keeper = new RoamKeeper({
-      ...{ store, claims: this.claims, book: this.book, audit: this.#audit, node: this.name, wallSeconds },
+      store,
+      claims: this.claims,
+      book: this.book,
+      audit: this.#audit,
+      node: this.name,
+      wallSeconds,
       telemetry: {
         note: () => undefined,
         gauge: (name, _help, read) => (name === "podway_roam_behind" ? void (this.#behind = read as () => number) : undefined),

@@ -14,6 +14,8 @@ import { driverSettings } from "./lease-driver-settings.ts";
 import { announcement } from "./messages.ts";
 import { SpeakerBench } from "./speaker-bench.ts";
 
+const byText = (a: readonly unknown[], b: readonly unknown[]): number => (String(a) < String(b) ? -1 : 1);
+
 const families = ["ipv4"] as const;
 const client = peerOf("n1", "10.0.0.11", { passive: true, families }),
   second = peerOf("n2", "10.0.0.12", { passive: true, families }),
@@ -220,7 +222,7 @@ describe("several paths of one prefix (RFC 7911)", () => {
     return answer.value.routes;
   };
   const shown = async (bench: SpeakerBench, query: RouteQuery): Promise<unknown[]> =>
-    (await routes(bench, query)).map(({ pathId, nextHop, best }) => [pathId, nextHop, best]).toSorted();
+    (await routes(bench, query)).map(({ pathId, nextHop, best }) => [pathId, nextHop, best]).toSorted(byText);
 
   test("routes: with the peer's identifiers as received, with ours as sent, without any where there are none", async () => {
     const bench = made();
@@ -229,7 +231,7 @@ describe("several paths of one prefix (RFC 7911)", () => {
       [7, "10.0.0.32", false],
     ]);
     const sent = await routes(bench, { sentTo: "n2" });
-    expect(sent.map(({ nextHop, best, peer }) => [nextHop, best, peer]).toSorted()).toEqual([
+    expect(sent.map(({ nextHop, best, peer }) => [nextHop, best, peer]).toSorted(byText)).toEqual([
       ["10.0.0.31", true, "n1"],
       ["10.0.0.32", false, "n1"],
     ]);

@@ -85,9 +85,9 @@ export class Containerd {
 
   /** One call of the CRI. The client library comes with etcd's. */
   async cri<T>(method: string, request: object): Promise<T> {
-    const require = createRequire(createRequire(import.meta.url).resolve("etcd3"));
-    const grpc = require("@grpc/grpc-js") as Grpc,
-      loader = require("@grpc/proto-loader") as { loadSync(path: string, options: object): unknown };
+    const ofEtcd = createRequire(createRequire(import.meta.url).resolve("etcd3"));
+    const grpc = ofEtcd("@grpc/grpc-js") as Grpc,
+      loader = ofEtcd("@grpc/proto-loader") as { loadSync(path: string, options: object): unknown };
     const { RuntimeService } = grpc.loadPackageDefinition(loader.loadSync(join(this.home, "cri.proto"), { keepCase: true })).runtime.v1;
     const service = new RuntimeService(`unix:${join(this.home, "containerd.sock")}`, grpc.credentials.createInsecure());
     try {

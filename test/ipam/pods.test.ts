@@ -27,18 +27,22 @@ const ip = (last: number): Ip => parseIp(`10.42.7.${last}`)!;
 const folders: string[] = [];
 afterEach(() => folders.splice(0).forEach((folder) => rmSync(folder, { recursive: true, force: true })));
 
+function must(holds: boolean, what: string): void {
+  if (!holds) throw new Error(what);
+}
+
 /** What must be true: who has what, and until when a free address is nobody's or somebody's. */
 class Twin {
   readonly used = new Map<string, Ip>();
   readonly waits = new Map<Ip, { readonly until: number; readonly owner: string | undefined }>();
 
   grant(key: string, address: Ip, at: number, owner: string | undefined): void {
-    expect([...this.used.values()], `${address} is another's`).not.toContain(address);
+    must(![...this.used.values()].includes(address), `${address} is another's`);
     const wait = this.waits.get(address);
-    if (wait !== undefined && wait.until > at) expect(wait.owner, `${address} waits until ${wait.until}, now ${at}`).toBe(owner ?? "nobody");
+    if (wait !== undefined && wait.until > at) must(wait.owner === (owner ?? "nobody"), `${address} waits until ${wait.until}, now ${at}`);
     if (owner !== undefined) {
       const kept = [...this.waits].filter(([, each]) => each.owner === owner && each.until > at).map(([each]) => each);
-      if (kept.length > 0) expect(kept, `${owner} has an address kept for it`).toContain(address);
+      if (kept.length > 0) must(kept.includes(address), `${owner} has an address kept for it`);
     }
     this.waits.delete(address);
     this.used.set(key, address);
@@ -88,13 +92,13 @@ describe("pod addresses, step by step against a twin", () => {
           if (!granted.ok) {
             exhausted++;
             expect(granted.fault.code).toBe("ipam.exhausted");
-          } else {
-            const { address } = granted.value.records[0]!,
-              when = at;
-            if (granted.value.changes.length === 0) expect(twin.used.get(key)).toBe(address);
-            else said.push(() => twin.grant(key, address, when, owner));
-            changes = [...changes, ...granted.value.changes];
+            continue;
           }
+          const { address } = granted.value.records[0]!,
+            when = at;
+          if (granted.value.changes.length > 0) said.push(() => twin.grant(key, address, when, owner));
+          else expect(twin.used.get(key)).toBe(address);
+          changes = [...changes, ...granted.value.changes];
         } else {
           changes = [...changes, ...book.machine.releaseKey({ containerId: key, ifname: "eth0" }, at)];
           const when = at;

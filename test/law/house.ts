@@ -30,7 +30,12 @@ export const rooms: Readonly<Record<string, Room>> = {
     node: ["http", "net", "fs", "fs/promises", "path", "stream"],
     npm: ["hono", "@hono/node-server"],
   },
-  cli: { floor: 5, may: ["base", "config", "daemon/control.ts", "daemon/operator-control.ts", "daemon/pod-control.ts", "daemon/policy-tests.ts"], node: "any", npm: ["commander", "picocolors"] },
+  cli: {
+    floor: 5,
+    may: ["base", "config", "daemon/control.ts", "daemon/operator-control.ts", "daemon/pod-control.ts", "daemon/policy-tests.ts"],
+    node: "any",
+    npm: ["commander", "picocolors"],
+  },
   cni: { floor: 5, may: [], node: ["fs", "net", "crypto", "child_process"], npm: [] },
   docker: {
     floor: 5,

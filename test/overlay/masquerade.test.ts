@@ -23,7 +23,7 @@ function lines(table: FilterTable | undefined): readonly string[] {
           const within = typeof match.within === "string" ? match.within : `@${match.within.set}`;
           return `${address(match.family, match.side)} ${match.negated ? "!= " : ""}${within}`;
         });
-        return `${name} ${priority}: ${[...words, verdict].join(", ")}`;
+        return `${name} ${priority}: ${[...words, typeof verdict === "string" ? verdict : `to ${verdict.address} port ${verdict.port}`].join(", ")}`;
       }),
     ),
   ];
