@@ -84,6 +84,8 @@ function missing(path: Path): string {
 
 function unknownKey(key: string, path: Path): Explained {
   const known = knownKeys(path);
+  // known to another form of this entry
+  if (known.includes(key)) return wrong([...path, key], "cannot stand beside the other keys here; leave it out, or them", "key");
   const meant = nearestName(key, known);
   const advice = meant === undefined ? `the keys here are ${listNames(known)}` : `did you mean ${JSON.stringify(meant)}?`;
   return { ...wrong([...path, key], `unknown key; ${advice}`, "key"), ...(meant === undefined ? {} : { meant }) };

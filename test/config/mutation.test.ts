@@ -141,7 +141,8 @@ test(
         const young = typeof other === "number" ? scalars[other]![0] : other;
         if (judge(quickstart.slice(0, index) + young + quickstart.slice(index + old.length))) good++;
       }),
-      { numRuns: 600 },
+      // a key of one form of an entry beside the keys of another
+      { numRuns: 600, examples: [[50, 54]] },
     );
     expect(good).toBeGreaterThan(0);
   },
