@@ -16,12 +16,12 @@ asn: 64512
 store: ${store}
 reflection: off
 pools:
-  - { name: v4, cidr: 10.42.0.0/16, nodePrefix: 28, backend: host-gw, pods: { pair: v6, coolDown: 1s } }
-  - { name: v6, cidr: "fd42::/48", backend: host-gw }
+  - { name: v4, cidr: 10.242.0.0/16, nodePrefix: 28, backend: host-gw, pods: { pair: v6, coolDown: 1s } }
+  - { name: v6, cidr: "fdf2::/48", backend: host-gw }
   - name: tenant
-    cidr: 10.43.0.0/16
+    cidr: 10.243.0.0/16
     backend: host-gw
-    pods: { namespaces: [blue], quota: { blue: 1 }, select: "namespace == 'blue'", keep: 0, coolDown: 0, gateway: 10.43.255.254 }
+    pods: { namespaces: [blue], quota: { blue: 1 }, select: "namespace == 'blue'", keep: 0, coolDown: 0, gateway: 10.243.255.254 }
 nodes:
   n1: { address: 10.0.0.21, address6: "fd00::21" }
 `;
@@ -145,7 +145,7 @@ describe.skipIf(kernelMissing !== undefined)(`pods of a daemon${kernelMissing ??
 
   it("namespace, quota, selector and a gateway of the pool's own", async () => {
     const blue = await attach(2, { namespace: "blue" });
-    expect(blue.body.addresses).toMatchObject([{ pool: "tenant", gateway: "10.43.255.254" }]);
+    expect(blue.body.addresses).toMatchObject([{ pool: "tenant", gateway: "10.243.255.254" }]);
     expect(pods[2]!.exec("ping -c1 -W2 10.0.0.21")).toContain("1 received");
     const more = { containerId: "x", ifname: "eth0", pools: ["tenant"] };
     expect(await ask("POST", podPaths.addresses, { ...more, namespace: "blue" })).toMatchObject({ status: 409, body: { error: { code: "ipam.quota" } } });
