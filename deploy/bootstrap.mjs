@@ -30,7 +30,7 @@ const runtimes = [
  */
 const verbs = {
   demo: { script: ["src/lab/demo.ts"], debian: lab, namespaces: true, minutes: 10 },
-  test: { script: vitest, debian: lab, namespaces: true, minutes: 10 },
+  test: { script: vitest, debian: [...lab, "conntrack", "gobgpd"], namespaces: true, minutes: 10 },
   check: { steps: check },
   format: { steps: format },
   sim: { script: ["test/sim/run.ts"], minutes: 60 },

@@ -5,6 +5,7 @@
  * A socket is bound under a name of its own, given its mode and group, and only then linked to the path: link(2) fails if
  * the path exists, so of two daemons that start at once one gets it. What is found there is stale if nobody accepts on it.
  */
+import type { Server as HttpServer } from "node:http";
 import { chmod, chown, link, lstat, mkdir, readFile, rename, rm } from "node:fs/promises";
 import { connect, type Server } from "node:net";
 import { dirname } from "node:path";
@@ -135,4 +136,16 @@ function reason(error: unknown): string {
     default:
       return error instanceof Error ? error.message : String(error);
   }
+}
+
+/** Ends when every connection has: idle ones at once, busy ones after `stopMillis` whatever they do. */
+export function closeServer(server: HttpServer, stopMillis: number): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => server.closeAllConnections(), stopMillis);
+    server.close(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+    server.closeIdleConnections();
+  });
 }

@@ -4,7 +4,7 @@
  */
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
-import { listenAt } from "#adapters/socket-path.ts";
+import { closeServer, listenAt } from "#adapters/socket-path.ts";
 import { callerFault, type Fault } from "#base/fault.ts";
 import { type Note, note } from "#base/note.ts";
 import { type Control, controlPaths } from "#daemon/control.ts";
@@ -58,7 +58,7 @@ export function createServer(control: Control, telemetry: ApiTelemetry, options:
       } finally {
         await remove();
         events.close();
-        await closed(server);
+        await closeServer(server, limits.stopMillis);
       }
     },
   };
@@ -110,18 +110,6 @@ function answerBadHttp(error: NodeJS.ErrnoException, socket: Duplex): void {
   const body = toJson({ error: { code: fault.code, text: fault.text } });
   const head = `HTTP/1.1 ${statusOf(fault)} Refused\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n`;
   socket.end(head + body);
-}
-
-/** Ends when every connection has: idle ones at once, busy ones after `stopMillis` whatever they do. */
-function closed(server: Server): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(() => server.closeAllConnections(), limits.stopMillis);
-    server.close(() => {
-      clearTimeout(timer);
-      resolve();
-    });
-    server.closeIdleConnections();
-  });
 }
 
 const sentence = (error: unknown): string => (error instanceof Error ? error.message : String(error));

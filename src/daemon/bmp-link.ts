@@ -16,6 +16,8 @@ export const bmpLimits = {
   /** Between attempts (RFC 7854 §3.2 wants a back-off). */
   leastRetryMillis: 1000,
   mostRetryMillis: 60_000,
+  /** A connection that lasted that long was a good one: the next attempt waits the least again. */
+  lastingMillis: 60_000,
   /** Octets of one flush: a station must not hold up the sessions. */
   turnOctets: 256 * 1024,
   closeGraceMillis: 1000,
@@ -66,8 +68,10 @@ export class BmpLink implements SpeakerObserver {
       try {
         const { address, port, source } = this.#parts.settings;
         const connection = await this.#parts.net.connect(address, port, source === undefined ? {} : { source }, signal);
-        pauseMillis = bmpLimits.leastRetryMillis;
+        const began = performance.now();
         this.#reason = await this.#serve(connection, signal);
+        // One that cannot keep up, or closes at once, must not be told a whole table every second.
+        if (performance.now() - began >= bmpLimits.lastingMillis) pauseMillis = bmpLimits.leastRetryMillis;
       } catch (cause) {
         if (signal.aborted) return;
         this.#reason = cause instanceof FaultError ? cause.fault.text : String(cause);

@@ -102,10 +102,12 @@ export class MrtWriter implements SpeakerObserver {
 
   async #fill(file: MrtFile, until: AbortSignal): Promise<void> {
     const done = await this.#attempt(async () => {
+      until.addEventListener("abort", () => this.#wanted?.(), { once: true });
       for (;;) {
         while (this.#records.length > 0) await file.write(this.#take());
         if (until.aborted) break;
-        await this.#nextRecord(until);
+        await new Promise<void>((resolve) => (this.#wanted = resolve));
+        this.#wanted = undefined;
       }
       await file.finish();
       return true;
@@ -120,14 +122,6 @@ export class MrtWriter implements SpeakerObserver {
     while (count < this.#records.length && octets < mrtLimits.writeOctets) octets += this.#records[count++]!.length;
     this.#waitingOctets -= octets;
     return Buffer.concat(this.#records.splice(0, count));
-  }
-
-  async #nextRecord(until: AbortSignal): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#wanted = resolve;
-    until.addEventListener("abort", () => resolve(), { once: true });
-    await promise;
-    this.#wanted = undefined;
   }
 
   async #dumps(periodMillis: number, signal: AbortSignal): Promise<void> {

@@ -3,7 +3,7 @@
  * it calls nobody but the daemon's pods, Docker least of all: dockerd may be waiting for this very answer.
  */
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
-import { listenAt } from "#adapters/socket-path.ts";
+import { closeServer, listenAt } from "#adapters/socket-path.ts";
 import { FaultError } from "#base/fault.ts";
 import { type Note, note } from "#base/note.ts";
 import type { PodControl } from "#daemon/pod-control.ts";
@@ -59,7 +59,7 @@ async function serve(server: Server, socket: string, telemetry: PluginTelemetry,
   server.on("error", (error) => telemetry.note(note("warn", "docker.not-accepted", `a connection of Docker could not be accepted: ${error.message}`)));
   if (!signal.aborted) await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
   await remove();
-  await closed(server);
+  await closeServer(server, limits.stopMillis);
   return true;
 }
 
@@ -140,17 +140,6 @@ async function read(incoming: IncomingMessage): Promise<string | undefined> {
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString("utf8");
-}
-
-function closed(server: Server): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(() => server.closeAllConnections(), limits.stopMillis);
-    server.close(() => {
-      clearTimeout(timer);
-      resolve();
-    });
-    server.closeIdleConnections();
-  });
 }
 
 function pause(millis: number, signal: AbortSignal): Promise<void> {

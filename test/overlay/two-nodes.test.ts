@@ -74,7 +74,7 @@ class Monitor {
   }
   ours(): readonly string[] {
     // How long the kernel believes a pod's MAC is its own affair.
-    return this.#lines.filter((line) => /pw-vx|proto 117|10\.43\.|fd43:/.test(line) && !/dev pod0 lladdr \S+ [A-Z]+/.test(line));
+    return this.#lines.filter((line) => /pw-vx|proto 117|10\.43\.|fd43:/.test(line) && !/dev pod0 lladdr \S+ (REACHABLE|STALE|DELAY|PROBE)/.test(line));
   }
   end(): void {
     for (const monitor of this.#processes) monitor.kill("SIGKILL");
