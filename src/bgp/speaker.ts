@@ -234,7 +234,7 @@ export class Speaker {
   }
 
   #sent(peer: number, family: FamilyIndex): number {
-    const told = this.rib.groupOf(peer, family)?.told;
+    const told = this.rib.groups.of(peer, family)?.told;
     return told ? told.size - told.countFrom(peer) : 0;
   }
 

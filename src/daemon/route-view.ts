@@ -113,7 +113,7 @@ interface Place {
 
 function* pathsOf(speaker: Speaker, { rib, prefix }: Place, query: RouteQuery, peer: number | undefined): Iterable<() => RouteView> {
   if (query.sentTo !== undefined) {
-    for (const { set, source, pathId } of speaker.rib.groupOf(peer!, rib.family)?.toldOf(prefix) ?? []) {
+    for (const { set, source, pathId } of speaker.rib.groups.of(peer!, rib.family)?.toldOf(prefix) ?? []) {
       if (source === peer) continue;
       const best = pathId === undefined || isBest(rib, prefix, pathId);
       yield () => viewSet(speaker, { rib, prefix }, set, { peer: peerName(speaker, source), pathId: pathId ?? null, best, stale: false });

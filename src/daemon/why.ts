@@ -129,7 +129,7 @@ function told(rib: LocRib, prefix: number, { speaker }: WhyParts, facts: Record<
   const yes: string[] = [],
     no: { peer: string; reason: string }[] = [];
   for (const info of speaker.neighbours.info()) {
-    const group = speaker.rib.groupOf(info.id, rib.family),
+    const group = speaker.rib.groups.of(info.id, rib.family),
       routes = group?.toldOf(prefix).filter((route) => route.source !== info.id) ?? [];
     if (info.state === "Established" && routes.length > 0) yes.push(info.name + pathsOf(routes));
     else if (info.id === source) no.push({ peer: info.name, reason: "it is where the route came from (RFC 4456 §6)" });

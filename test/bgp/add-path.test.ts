@@ -328,7 +328,7 @@ describe("IPv4 routes with an IPv6 next hop (RFC 8950)", () => {
     const hop = (of: string): unknown => (JSON.parse(world.told(2).get(of)!) as { nextHop: string }).nextHop;
     expect([hop(prefix), hop("10.2.0.0/16")]).toEqual([Buffer.from(v6Hop(7)).toString("hex"), Buffer.from(both).toString("hex")]);
     expect(world.told(3).size).toBe(0);
-    expect(world.rib.groupOf(3, 0)!.refusalOf(world.rib.ribs[0].adjRibIn.attributes[world.rib.ribs[0].bestOf(0)]!)).toContain("RFC 8950");
+    expect(world.rib.groups.of(3, 0)!.refusalOf(world.rib.ribs[0].adjRibIn.attributes[world.rib.ribs[0].bestOf(0)]!)).toContain("RFC 8950");
     // the peer changes its mind: now everybody may have it
     world.announce(1, base, prefix);
     world.withdraw(1, "10.2.0.0/16");

@@ -140,7 +140,7 @@ describe("members of one group", () => {
 
   test("a dead reader keeps one lane's worth of octets, not all there ever were", () => {
     const one = group(2000),
-      group1 = one.rib.groupOf(3, 0)!;
+      group1 = one.rib.groups.of(3, 0)!;
     for (let n = 0; n < 200; n++) {
       say(one, 0, n * 100);
       one.now = (one.now + 400) as typeof one.now;

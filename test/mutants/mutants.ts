@@ -70,9 +70,9 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "own routes held back while the selection is deferred",
-    file: "src/bgp/rib/rib.ts",
-    text: "    for (const group of this.#groups[rib.family].values()) group.oweNow(prefix);",
-    instead: "    for (const group of this.#groups[rib.family].values()) group.owe(prefix);",
+    file: "src/bgp/rib/own-routes.ts",
+    text: "    for (const group of this.#parts.groups(rib.family)) group.oweNow(prefix);",
+    instead: "    for (const group of this.#parts.groups(rib.family)) group.owe(prefix);",
     tests: [edge],
   },
   {
@@ -382,18 +382,11 @@ export const mutants: readonly Mutant[] = [
   {
     name: "the kernel keeps a next hop that is as good no more",
     file: "src/bgp/rib/rib.ts",
-    text: "    if (this.#settings.observes) this.#changes.add(rib.prefixes.text(prefix));\n    if (!rib.settle(prefix)) {",
-    instead: "    if (rib.settle(prefix)) {\n      if (this.#settings.observes) this.#changes.add(rib.prefixes.text(prefix));\n    } else {",
+    text: "    if (this.#settings.observes) for (let i = 0; i < count; i++) this.#changes.add(rib.prefixes.text(block[i]!));\n    const told = rib.settleAll(block, count, stood);",
+    instead:
+      "    const told = rib.settleAll(block, count, stood);\n    if (this.#settings.observes) for (let i = 0; i < told; i++) this.#changes.add(rib.prefixes.text(block[i]!));",
     tests: [],
     seeds: 7,
-  },
-  {
-    name: "own routes that come back by another reflector are called malformed",
-    file: "src/bgp/rib/ingest.ts",
-    text: "(flagOwnNextHop | flagLoop)) === flagOwnNextHop",
-    instead: "flagOwnNextHop) === flagOwnNextHop",
-    tests: [],
-    seeds: 4,
   },
   {
     name: "who lost a race for a CIDR does not learn whose it is",
@@ -503,6 +496,20 @@ export const mutants: readonly Mutant[] = [
     tests: ["test/daemon/policy-tests.test.ts"],
   },
   {
+    name: "a next hop without a route counts all the same",
+    file: "src/bgp/rib/decision.ts",
+    text: "return !hops || hops.isReachable(this.#in.attributes[path]!);",
+    instead: "return true;",
+    tests: ["test/bgp/decision.test.ts", "test/bgp/next-hops.test.ts"],
+  },
+  {
+    name: "what changes about next hops while others are looked at is forgotten",
+    file: "src/bgp/rib/resolution.ts",
+    text: "    if (this.#next) this.#begin(this.#next);",
+    instead: "    this.#next = undefined;",
+    tests: ["test/bgp/next-hops.test.ts"],
+  },
+  {
     name: "a path withdrawn by any identifier",
     file: "src/bgp/rib/adj-rib-in.ts",
     text: "    if (ids === undefined && pathId !== 0) return false;",
@@ -512,7 +519,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: "a change the best path does not show is not owed to peers that are told several",
     file: "src/bgp/rib/rib.ts",
-    text: "      for (const group of groups) if (group.tellsPaths) group.owe(prefix);",
+    text: "      if (group.tellsPaths) group.oweAll(stood, count - told);",
     instead: "",
     tests: ["test/bgp/add-path.test.ts", model],
   },

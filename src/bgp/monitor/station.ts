@@ -77,7 +77,7 @@ export class BmpStation {
     this.#say(encodeBmpInitiation(sysName, sysDescr));
     if (locRib) {
       this.#say(encodeBmpPeerUp(this.#self, this.#ownTable(), at));
-      this.#speaker.rib.watch(reader);
+      this.#speaker.rib.groups.watch(reader);
     }
     if (!prePolicy) return;
     const held: number[] = [];
@@ -170,7 +170,7 @@ export class BmpStation {
     return encodeBmpTermination(text);
   }
   close(): void {
-    this.#speaker.rib.unwatch(this.#settings.reader);
+    this.#speaker.rib.groups.leave(this.#settings.reader);
     this.#peers.clear();
     this.#waiting = [];
   }

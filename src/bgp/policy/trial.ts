@@ -99,7 +99,7 @@ export class PolicyTrial {
     const { peers, attributes } = this.#rib,
       role = peers.role[this.#peer]! as Role;
     if (!peers.speaks(this.#peer, family)) return () => undefined;
-    const exporter = this.#rib.makeExporter(family, peers.terms[this.#peer]!, session, book);
+    const exporter = this.#rib.groups.makeExporter(family, peers.terms[this.#peer]!, session, book);
     this.#open.push(exporter);
     return (rib, prefix, path) => {
       const source = rib.adjRibIn.peer[path]!,

@@ -6,6 +6,7 @@
  * Bounded in peers, in messages of a peer and in octets of all: what is oldest goes first, and what went is told as a number.
  */
 import type { Ip } from "#base/ip.ts";
+import { note, type Note } from "#base/note.ts";
 import type { Instant } from "#base/time.ts";
 import { decodeAttributes } from "#wire/bgp/attribute.ts";
 import { familyKey, headerLength, messageType, safi } from "#wire/bgp/constants.ts";
@@ -38,6 +39,20 @@ export interface MalformedUpdate {
   readonly prefixCount: number;
   /** The whole message with its header; a copy. */
   readonly octets: Uint8Array;
+}
+
+/** What became of a malformed UPDATE, for people. */
+const becameOf: Readonly<Record<MalformedTreatment, string>> = {
+  discard: "its routes were kept without the bad attribute",
+  withdraw: "its routes were withdrawn",
+  reset: "the session was reset for it",
+};
+
+/** What the log says of one, with the prefixes it was about. */
+export function noteOfMalformed(peer: Ip, { treatment, text, prefixes, prefixCount }: MalformedUpdate): Note {
+  const more = prefixCount > prefixes.length ? ` and ${prefixCount - prefixes.length} more` : "";
+  const said = `an UPDATE was malformed and ${becameOf[treatment]} (RFC 7606): ${text}; podway peers errors has the message`;
+  return note("warn", "bgp.malformed", said, { peer, fields: { treatment, prefixes: `${prefixes.join(" ")}${more}` } });
 }
 
 export interface MalformedOfPeer {

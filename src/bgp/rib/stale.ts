@@ -35,6 +35,13 @@ interface LongLived {
 /** `7`: the restart or stale time of a peer; `7/0`: the long-lived stale time of a family; `7/0/refresh`: its refresh. */
 type Timer = `${number}` | `${number}/${number}` | `${number}/${number}/refresh`;
 
+/** What the log says of times that are over. */
+export const expiries: Readonly<Record<Expiry, readonly [event: string, text: string]>> = {
+  gone: ["bgp.stale-expired", "the time to keep its routes while it restarts is over; what it has not announced again is withdrawn (RFC 4724 §4.2)"],
+  "long-lived": ["bgp.long-lived-stale", "it has not come back in its restart time; its routes stay, as the last to use (LLGR_STALE, RFC 9494 §4.2)"],
+  refresh: ["bgp.refresh-unended", "it began a refresh and did not end it in time; what it has not told again is withdrawn (RFC 7313 §4)"],
+};
+
 export class StalePaths {
   readonly #peers: PeerTable;
   readonly #sweeps: readonly [Sweep, Sweep];
